@@ -1,0 +1,1 @@
+"""Commands, each loading only its door."""

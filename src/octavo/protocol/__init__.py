@@ -1,0 +1,1 @@
+"""Nouns: what travels between rooms, frozen, without I/O."""

@@ -1,0 +1,1 @@
+"""Hands: run one command inside a profile. Usable alone."""

@@ -1,0 +1,161 @@
+"""From the strongest mechanism to the weakest that still holds the policy; then none.
+
+The rung is found by building the policy itself and looking at the step that failed, never by a
+probe of its own. A rung that cannot hold a rule refuses; when no rung is left, nothing runs.
+"""
+
+import os
+
+from octavo.sandbox import plan_linux
+from octavo.sandbox.backends import disk, mountpoints, oneshot, status
+from octavo.sandbox.spec import Command, Host, Plan, Policy, Refused, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from octavo.sandbox.linux.oneshot import Ended
+    from octavo.sandbox.linux.relay import Watcher
+    from octavo.sandbox.linux.status import Record
+
+RUNGS = ("native", "native-root", "bubblewrap", "landlock")
+EPERM, EACCES, EINVAL, ENOSPC, ENOSYS, EUSERS, EOPNOTSUPP = 1, 13, 22, 28, 38, 87, 95
+MISSING_MECHANISM = (EPERM, EACCES, EINVAL, ENOSPC, ENOSYS, EUSERS, EOPNOTSUPP)
+# steps that only need the mechanism, not a path of the user: their failure condemns the rung
+MECHANISM_STEPS = (
+    "identity",
+    "seal",
+    "devices",
+    "loopback",
+    "new-root",
+    "enter-root",
+    "hold-devices",
+)
+REMEDY = (
+    "`octavo doctor` shows what is missing. On Ubuntu the AppArmor profile `bwrap-userns-restrict` "
+    "with bubblewrap installed is enough; in a container allow user namespaces or Landlock"
+)
+
+
+class Ran:
+    """A command that was started: how it ended, and under which plan."""
+
+    __slots__ = ("ended", "plan")
+
+    def __init__(self, ended: "Ended", plan: Plan) -> None:
+        self.ended = ended
+        self.plan = plan
+
+
+class Session:
+    """What the ladder needs of its surroundings, read once by the caller."""
+
+    __slots__ = ("journal", "rungs", "temporary")
+
+    def __init__(
+        self, *, journal: str, temporary: "tuple[str, ...]" = (), rungs: "tuple[str, ...]" = RUNGS
+    ) -> None:
+        self.journal = journal
+        """Folder for the list of mount points made on the host."""
+        self.temporary = temporary
+        self.rungs = rungs
+
+
+def run(policy: Policy, command: Command, session: Session, watch: "Watcher | None" = None) -> Ran:
+    """Run a command with this process's own standard descriptors, on the first rung that holds.
+
+    Raises Unavailable when none does: then nothing was started.
+    """
+    reasons: list[str] = []
+    remedy = REMEDY
+    for rung in session.rungs:
+        plan = None
+        try:
+            plan = make_plan(policy, session, rung)
+            ended = carry_out(plan, command, session, watch)
+        except Refused as refusal:
+            reasons.append(f"{rung}: {refusal.rule}: {refusal.reason}")
+            remedy = refusal.remedy
+            continue
+        if plan is None or ended is None:
+            continue
+        reason = failure(plan, ended.record)
+        if reason is None:
+            return Ran(ended, plan)
+        reasons.append(f"{rung}: {reason}")
+        if not condemned(plan, ended.record):
+            break
+    raise Unavailable(tuple(reasons), remedy)
+
+
+def make_plan(policy: Policy, session: Session, rung: str) -> "Plan | None":
+    """The plan for one rung; None when the rung is not for this user or machine."""
+    uid, gid, machine, abi = disk.facts()
+    if rung == "native-root" and uid != 0:
+        return None
+    if rung == "bubblewrap" and not find_bubblewrap():
+        return None
+    host = Host(uid=uid, gid=gid, machine=machine, abi=abi, user_namespace=rung != "native-root")
+    return plan_linux.plan(policy, host, disk.Disk(), rung=rung, temporary=session.temporary)
+
+
+def carry_out(
+    plan: "Plan | None", command: Command, session: Session, watch: "Watcher | None"
+) -> "Ended | None":
+    if plan is None:
+        return None
+    points = mountpoints.MountPoints(session.journal, plan.creates)
+    try:
+        points.make()
+    except OSError as error:
+        raise Refused(
+            "protected folders",
+            f"the journal {session.journal} cannot be written ({error.strerror})",
+            "set OCTAVO_HOME to a folder this user can write",
+        ) from error
+    try:
+        return oneshot.run(plan, command, watch)
+    finally:
+        points.release()
+
+
+def failure(plan: Plan, record: "Record | None") -> "str | None":
+    """Why the sandbox could not be built; None when the command was started."""
+    if record is None or record.kind in (status.EXITED, status.SPAWN_FAILED):
+        return None
+    what = failed_step(plan, record)
+    return f"{what}: {os.strerror(record.errno)}"
+
+
+def failed_step(plan: Plan, record: "Record") -> str:
+    if record.kind == status.CONFINE_FAILED:
+        return status.PHASES[record.index]
+    if record.index >= len(plan.steps):
+        return "making namespaces"
+    return " ".join(str(part) for part in plan.steps[record.index])
+
+
+def condemned(plan: Plan, record: "Record | None") -> bool:
+    """Does the failure say that this rung does not work here, rather than that a path changed?"""
+    if record is None or record.errno not in MISSING_MECHANISM:
+        return False
+    if record.kind == status.CONFINE_FAILED:
+        return status.PHASES[record.index] in ("proc", "landlock", "privileges", "filter")
+    if record.index >= len(plan.steps):
+        return True
+    name = plan.steps[record.index][0]
+    return name in MECHANISM_STEPS or record.errno in (EPERM, ENOSYS)
+
+
+def environment(outside: "Mapping[str, str]", policy: Policy) -> "dict[str, str]":
+    """What the command finds in its environment; the names are those existing tools look for."""
+    inside = dict(outside)
+    if policy.network != "on":
+        inside["CODEX_SANDBOX_NETWORK_DISABLED"] = "1"
+    inside["OCTAVO_SANDBOX"] = "1"
+    return inside
+
+
+def find_bubblewrap() -> str:
+    """Path of an installed bubblewrap, or ""."""
+    return ""

@@ -1,0 +1,1 @@
+"""Linux: namespaces, mounts, Landlock and seccomp, from the standard library alone."""

@@ -1,0 +1,263 @@
+"""Inside: restrict this process for good, start the command, wait for it, report.
+
+This is pid 1 of the command's pid namespace; when it exits the kernel ends whatever is left in
+there. The order matters: Landlock forbids every later mount call, and the filter every later
+namespace call, so both come after the last of those.
+"""
+
+import os
+
+from octavo.sandbox.linux import landlock, status, stdio, sysc
+from octavo.sandbox.linux.status import PHASES, Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal  # the real module builds enums: 3 ms
+    from typing import NoReturn
+else:
+    import _signal
+
+RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE, RLIMIT_AS = 0, 1, 4, 6, 7, 9
+LIMITS = {
+    "cpu": RLIMIT_CPU,
+    "file-size": RLIMIT_FSIZE,
+    "processes": RLIMIT_NPROC,
+    "files": RLIMIT_NOFILE,
+    "memory": RLIMIT_AS,
+}
+FORWARDED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTERM, _signal.SIGUSR1,
+             _signal.SIGUSR2, _signal.SIGTSTP, _signal.SIGCONT)  # fmt: skip
+DEFAULT_AGAIN = (_signal.SIGPIPE, _signal.SIGXFSZ)  # Python ignores them; commands must not
+SHELL = "/bin/sh"
+
+
+class Confinement:
+    """What is taken away from one command, prepared as far as possible."""
+
+    __slots__ = ("abi", "filters", "proc", "rules")
+
+    def __init__(
+        self, *, abi: int, rules: list[bytes], filters: "list[sysc.Program]", proc: bool
+    ) -> None:
+        self.abi = abi
+        self.rules = rules
+        """Landlock rules on open descriptors."""
+        self.filters = filters
+        self.proc = proc
+        """Mount /proc of the own pid namespace; False where there is none."""
+
+
+class ConfineFailed(Exception):  # noqa: N818 - carried to the caller as data
+    def __init__(self, phase: str, error: OSError) -> None:
+        super().__init__(phase, error)
+        self.record = Record(
+            status.CONFINE_FAILED, index=PHASES.index(phase), errno=error.errno or 0
+        )
+
+
+def privileges() -> None:
+    """Nothing this process starts can gain any: no setuid, no capabilities, not by any exec."""
+    sysc.prctl(sysc.PR_SET_NO_NEW_PRIVS, 1)
+    if (
+        os.geteuid() == 0
+        or sysc.attempt(sysc.NR_PRCTL, sysc.PR_SET_SECUREBITS, sysc.SECUREBITS_LOCKED) == 0
+    ):
+        sysc.drop_bounding_set()
+        sysc.attempt(sysc.NR_PRCTL, sysc.PR_SET_SECUREBITS, sysc.SECUREBITS_LOCKED)
+
+
+def open_rules(abi: int, allowed: "tuple[tuple[str, str], ...]") -> list[bytes]:
+    """Landlock rules for paths; the descriptors stay open. /proc belongs to each command."""
+    rules = []
+    for path, access in allowed:
+        if access == "proc":
+            continue
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
+        rules.append(
+            landlock.encode_rule(fd, landlock.rights_for(access, abi, directory=directory))
+        )
+    return rules
+
+
+def confine(how: Confinement) -> int:
+    """Restrict this process. Returns the listener for refused calls, or -1.
+
+    Raises ConfineFailed; the caller reports it and starts nothing.
+    """
+    phase = "proc"
+    try:
+        if how.proc:
+            mount_proc()
+        phase = "landlock"
+        if how.abi:
+            proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+            rights = landlock.rights_for("proc", how.abi, directory=True)
+            landlock.restrict(how.abi, [*how.rules, landlock.encode_rule(proc, rights)])
+        phase = "privileges"
+        sysc.drop_capabilities()
+        sysc.prctl(sysc.PR_SET_DUMPABLE, 0)
+        phase = "filter"
+        listener = -1
+        for program in how.filters:
+            listener = install(program)
+    except OSError as error:
+        raise ConfineFailed(phase, error) from error
+    return listener
+
+
+def mount_proc() -> None:
+    from octavo.sandbox.linux.view import mount_proc as mount  # noqa: PLC0415 - bare Landlock has no view
+
+    mount(controls=os.getuid() == 0)
+
+
+SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+
+
+def install(program: "sysc.Program") -> int:
+    flags = SECCOMP_FILTER_FLAG_NEW_LISTENER if program.listens else 0
+    result = sysc.call(sysc.NR_SECCOMP, SECCOMP_SET_MODE_FILTER, flags, program.header)
+    return result if program.listens else -1
+
+
+def limit(limits: "tuple[tuple[str, int], ...]") -> None:
+    sysc.limit(RLIMIT_CORE, 0, 0)
+    for name, value in limits:
+        # past the soft limit a program may clean up for a second; the hard one ends it
+        hard = value + 1 if name == "cpu" else value
+        sysc.limit(LIMITS[name], value, hard)
+
+
+def run(
+    argv: "tuple[str, ...]",
+    env: "dict[str, str]",
+    cwd: str,
+    report: int,
+    *,
+    limits: "tuple[tuple[str, int], ...]" = (),
+    terminal: bool = False,
+) -> "NoReturn":
+    """Start the command in `cwd`, wait, report to the descriptor, exit. Never returns."""
+    phase = "limits"
+    try:
+        limit(limits)
+        phase = "stdio"
+        stdio.reopen_inside()
+        phase = "cwd"
+        os.chdir(cwd)
+    except OSError as error:
+        status.send(report, ConfineFailed(phase, error).record)
+        os._exit(125)
+    sysc.close_on_exec_from(3)
+    child = 0
+
+    def forward(number: int, _frame: object) -> None:
+        if child:
+            send_to_group(child, number)
+
+    for number in FORWARDED:
+        if _signal.getsignal(number) != _signal.SIG_IGN:
+            _signal.signal(number, forward)
+    try:
+        start = start_on_terminal if terminal else start_plain
+        child = spawn(argv, env, start)
+    except OSError as error:
+        status.send(report, Record(status.SPAWN_FAILED, errno=error.errno or 0))
+        os._exit(125)
+    wait_status = wait_for(child, report, terminal=terminal)
+    status.send(report, Record(status.EXITED, value=wait_status))
+    os._exit(0)
+
+
+def send_to_group(leader: int, number: int) -> None:
+    try:
+        os.killpg(leader, number)
+    except OSError:  # it has just ended
+        pass
+
+
+def wait_for(child: int, report: int, *, terminal: bool) -> int:
+    """The command's wait status; reaps everything else that ends meanwhile."""
+    options = os.WUNTRACED if terminal else 0
+    while True:
+        pid, wait_status = os.waitpid(-1, options)
+        if pid != child:
+            continue
+        if os.WIFSTOPPED(wait_status):
+            status.send(report, Record(status.STOPPED, value=os.WSTOPSIG(wait_status)))
+            continue
+        return wait_status
+
+
+def spawn(argv: "tuple[str, ...]", env: "dict[str, str]", start: "Start") -> int:
+    """Find the program as a shell would, and start it. OSError says why not."""
+    name = argv[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        folders = env.get("PATH", os.defpath).split(":")
+        candidates = [f"{folder or '.'}/{name}" for folder in folders]
+    refused: OSError = FileNotFoundError(2, os.strerror(2), name)
+    for path in candidates:
+        try:
+            return start_script_too(path, argv, env, start)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            refused = error
+    raise refused
+
+
+def start_script_too(
+    path: str, argv: "tuple[str, ...]", env: "dict[str, str]", start: "Start"
+) -> int:
+    """A text file without an interpreter line is a shell script, as for execvp(3)."""
+    if not os.access(path, os.X_OK):
+        os.stat(path)  # says whether it is missing or merely not executable
+        raise PermissionError(13, os.strerror(13), path)
+    if os.path.isdir(path):
+        raise PermissionError(13, "is a directory", path)
+    try:
+        return start(path, argv, env)
+    except OSError as error:
+        if error.errno != 8:  # ENOEXEC
+            raise
+        return start(SHELL, (SHELL, path, *argv[1:]), env)
+
+
+def start_plain(path: str, argv: "tuple[str, ...]", env: "dict[str, str]") -> int:
+    return os.posix_spawn(path, argv, env, setpgroup=0, setsigdef=DEFAULT_AGAIN)
+
+
+def start_on_terminal(path: str, argv: "tuple[str, ...]", env: "dict[str, str]") -> int:
+    """As the foreground job of the terminal on descriptor 0, which posix_spawn cannot do."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        answer = os.read(read, 4)
+        os.close(read)
+        if answer:
+            os.waitpid(pid, 0)
+            number = int.from_bytes(answer, "little")
+            raise OSError(number, os.strerror(number), path)
+        return pid
+    try:
+        os.setpgid(0, 0)
+        _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpid())
+        for number in (_signal.SIGTTOU, *DEFAULT_AGAIN):
+            _signal.signal(number, _signal.SIG_DFL)
+        os.execve(path, argv, env)
+    except OSError as error:
+        os.write(write, (error.errno or 0).to_bytes(4, "little"))
+    finally:
+        os._exit(127)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Start = Callable[[str, tuple[str, ...], dict[str, str]], int]
