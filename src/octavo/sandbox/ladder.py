@@ -93,7 +93,7 @@ def make_plan(policy: Policy, session: Session, rung: str) -> "Plan | None":
     uid, gid, machine, abi = disk.facts()
     if rung == "native-root" and uid != 0:
         return None
-    if rung == "bubblewrap" and not find_bubblewrap():
+    if rung == "bubblewrap" and not bubblewrap_path():
         return None
     host = Host(uid=uid, gid=gid, machine=machine, abi=abi, user_namespace=rung != "native-root")
     return plan_linux.plan(policy, host, disk.Disk(), rung=rung, temporary=session.temporary)
@@ -156,6 +156,8 @@ def environment(outside: "Mapping[str, str]", policy: Policy) -> "dict[str, str]
     return inside
 
 
-def find_bubblewrap() -> str:
-    """Path of an installed bubblewrap, or ""."""
-    return ""
+def bubblewrap_path() -> str:
+    """An installed bubblewrap, or ""."""
+    from octavo.sandbox.backends import find_bubblewrap  # noqa: PLC0415
+
+    return find_bubblewrap()

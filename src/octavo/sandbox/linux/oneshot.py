@@ -13,9 +13,31 @@ from octavo.sandbox.linux.status import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Callable
+    from typing import Protocol
 
     from octavo.sandbox.linux.relay import Watcher
-    from octavo.sandbox.spec import Command, Plan
+
+    class Command(Protocol):
+        """A command as the inside needs it: `spec.Command`, or one that came over the wire."""
+
+        argv: tuple[str, ...]
+        cwd: str
+        env: dict[str, str]
+        limits: tuple[tuple[str, int], ...]
+        terminal: bool
+
+    class Plan(Protocol):
+        """The fields of a plan that the inside needs; `spec.Plan` has them, and so has the wire."""
+
+        rung: str
+        steps: tuple[tuple[str, ...], ...]
+        landlock: tuple[tuple[str, str], ...]
+        network: str
+        unix: bool
+        nested: bool
+        notify: bool
+        reads: bool
 else:
     import _signal
 
@@ -42,7 +64,7 @@ class Ended:
 
 def namespaces(plan: "Plan") -> int:
     """The clone flags of a plan."""
-    if plan.rung == "landlock":
+    if plan.rung in ("landlock", "bubblewrap"):
         return 0
     user = sysc.CLONE_NEWUSER if plan.steps[0][0] == "identity" else 0
     network = 0 if plan.network == "on" else sysc.CLONE_NEWNET
@@ -97,20 +119,30 @@ def run_plain(plan: "Plan", command: "Command") -> Ended:
     read, write = os.pipe()
     pid, pidfd = start(plan, command, write)
     os.close(write)
-    with forwarded_signals(pid):
-        record = last_record(read)
+    with forwarded_signals(pid, inner_of(plan)):
+        record = last_record(read, plan)
         os.waitpid(pid, 0)
     os.close(read)
     os.close(pidfd)
     return Ended(record)
 
 
-def last_record(fd: int) -> "Record | None":
+def last_record(fd: int, plan: "Plan") -> "Record | None":
     """Read reports until the one that ends the story."""
+    started = plan.rung != "bubblewrap"
     while True:
         record = status.decode(os.read(fd, status.SIZE))
-        if record is None or record.kind not in (status.READY, status.STOPPED):
-            return record
+        if record is not None and record.kind == status.READY:
+            started = started or record.index == status.INSIDE
+        elif record is not None and record.kind == status.STOPPED:
+            continue
+        else:
+            return record if started or record is not None else never_inside()
+
+
+def never_inside() -> Record:
+    """bubblewrap ended before our Python ran; it has said why on stderr."""
+    return Record(status.STEP_FAILED, index=NAMESPACE_STEP, errno=1)
 
 
 def start(
@@ -135,6 +167,15 @@ def start(
         try:
             for fd, replacement in (standard or {}).items():
                 os.dup2(replacement, fd)
+            if plan.rung == "landlock":
+                from octavo.sandbox.linux import keeper  # noqa: PLC0415 - only this rung needs one
+
+                keeper.keep(lambda: inside(plan, command, report, terminals))
+            if plan.rung == "bubblewrap":
+                from octavo.sandbox.linux import bubblewrap  # noqa: PLC0415 - only this rung
+
+                announce(report)
+                bubblewrap.become(plan, command, report, terminals)
             inside(plan, command, report, terminals)
         finally:
             os._exit(125)
@@ -146,11 +187,7 @@ NAMESPACE_STEP = 0xFFFF  # the clone itself, before the first step
 
 def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int, ...]") -> None:
     """The child: build the view, restrict, start."""
-    sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
-    try:
-        os.write(report, Record(status.READY).encode())
-    except OSError:  # the parent ended before its death could be announced
-        return
+    announce(report)
     try:
         os.setsid()
         if plan.rung != "landlock":
@@ -166,6 +203,15 @@ def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int,
         command.argv, command.env, command.cwd, report,
         limits=command.limits, terminal=bool(terminals),
     )  # fmt: skip
+
+
+def announce(report: int) -> None:
+    """Die with the parent; and at once, when it died before that could be arranged."""
+    sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
+    try:
+        os.write(report, Record(status.READY).encode())
+    except OSError:
+        os._exit(125)
 
 
 def confine(plan: "Plan", report: int, terminals: "tuple[int, ...]") -> None:
@@ -184,16 +230,26 @@ def confine(plan: "Plan", report: int, terminals: "tuple[int, ...]") -> None:
     if not terminals and not plan.notify:
         init.confine(how)
         return
-    from octavo.sandbox.linux import relay  # noqa: PLC0415
+    from octavo.sandbox.linux import relay_child  # noqa: PLC0415
 
-    relay.confine_and_hand_out(how, report, terminals)
+    relay_child.confine(how, report, terminals)
+
+
+def inner_of(plan: "Plan") -> "Callable[[int], int] | None":
+    """How to find the process that takes signals, where it is not the one we started."""
+    if plan.rung != "bubblewrap":
+        return None
+    from octavo.sandbox.linux import bubblewrap  # noqa: PLC0415 - only this rung
+
+    return bubblewrap.inner
 
 
 class forwarded_signals:  # noqa: N801 - used like a function
     """Pass signals on to the command while it runs, and put the old handlers back."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, inner: "Callable[[int], int] | None" = None) -> None:
         self.pid = pid
+        self.inner = inner
         self.before: dict[int, object] = {}
 
     def __enter__(self) -> None:
@@ -206,6 +262,8 @@ class forwarded_signals:  # noqa: N801 - used like a function
             _signal.signal(number, handler)  # type: ignore[arg-type]  # as it was handed to us
 
     def forward(self, number: int, frame: object) -> None:
+        if self.inner:
+            self.pid = self.inner(self.pid)
         try:
             os.kill(self.pid, number)
         except OSError:  # it has just ended

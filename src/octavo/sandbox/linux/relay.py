@@ -11,23 +11,23 @@ import select
 import termios
 import time
 
-from octavo.sandbox.linux import init, status, stdio, sysc
-from octavo.sandbox.linux.oneshot import Ended, forwarded_signals, start
-from octavo.sandbox.linux.status import Record
+from octavo.sandbox.linux import status, sysc
+from octavo.sandbox.linux.oneshot import Ended, forwarded_signals, inner_of, never_inside, start
+from octavo.sandbox.linux.relay_child import HANDED_TERMINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
 
-    from octavo.sandbox.spec import Command, Plan
+    from octavo.sandbox.linux.oneshot import Command, Plan
+    from octavo.sandbox.linux.status import Record
 else:
     import _signal
 
 CHUNK = 65536
 TERM_GRACE_S = 2.0  # between the polite signal and the sure one
 DRAIN_S = 5.0  # a reader that does not read must not hold us after the command has ended
-HANDED_TERMINAL, HANDED_LISTENER = 1, 2
 TIOCGWINSZ, TIOCSWINSZ = 0x5413, 0x5414
 READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
@@ -49,30 +49,6 @@ class Watcher:
         """Given the descriptor that reports refused calls, once."""
         self.on_refusal = on_refusal
         """Called each time that descriptor has something to say."""
-
-
-def confine_and_hand_out(
-    how: "init.Confinement", report: int, terminals: "tuple[int, ...]"
-) -> None:
-    """The child's part: open a terminal inside, restrict, pass descriptors to the outside."""
-    channel = _socket.socket(fileno=os.dup(report))
-    if terminals:
-        try:
-            master = stdio.own_terminal(sysc.ioctl, terminals)
-        except OSError as error:
-            raise init.ConfineFailed("terminal", error) from error
-        hand(channel, HANDED_TERMINAL, master)
-        os.close(master)
-    listener = init.confine(how)
-    if listener >= 0:
-        hand(channel, HANDED_LISTENER, listener)
-        os.close(listener)
-    channel.detach()
-
-
-def hand(channel: "_socket.socket", what: int, fd: int) -> None:
-    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fd.to_bytes(4, "little"))]
-    channel.sendmsg([Record(status.READY, index=what).encode()], ancillary)
 
 
 def run(
@@ -113,6 +89,7 @@ class Relay:
         self.limit: str | None = None
         self.record: Record | None = None
         self.over = False
+        self.started = plan.rung != "bubblewrap"
         self.terminal: Terminal | None = None
         self.feed_rest = b""
 
@@ -126,7 +103,7 @@ class Relay:
         for fd in inner:
             os.close(fd)
         self.watch_fd(self.channel.fileno(), self.news)
-        with forwarded_signals(self.pid):
+        with forwarded_signals(self.pid, inner_of(self.plan)):
             try:
                 self.loop()
             finally:
@@ -210,9 +187,13 @@ class Relay:
             self.received(record.index, fd)
         if record is None:
             self.over = True
+            if not self.started:
+                self.record = never_inside()
         elif record.kind == status.STOPPED:
             self.stop_together()
-        elif record.kind != status.READY:
+        elif record.kind == status.READY:
+            self.started = self.started or record.index == status.INSIDE
+        else:
             self.record = record
             self.over = True
 
