@@ -5,10 +5,28 @@ import sys
 if sys.platform == "linux":
     from octavo.sandbox.linux import disk, mountpoints, oneshot, status
 
-    __all__ = ["disk", "find_bubblewrap", "mountpoints", "oneshot", "status"]
+    __all__ = ["disk", "find_bubblewrap", "linux_warm", "mountpoints", "oneshot", "status", "step"]
 
     def find_bubblewrap() -> str:
         """An installed bubblewrap, or ""."""
         from octavo.sandbox.linux import bubblewrap  # noqa: PLC0415 - only after the native way failed
 
         return bubblewrap.find()
+
+    def step(spec: "tuple[str, ...]") -> "Step":
+        """The step a plan names, to describe it."""
+        from octavo.sandbox.linux import view  # noqa: PLC0415 - only for people who ask
+
+        return view.step(spec)
+
+    def linux_warm() -> "tuple[ModuleType, ModuleType]":
+        """The application's side of the warm way, and the reader of refused calls."""
+        from octavo.sandbox.linux import launch, notify  # noqa: PLC0415 - not on the short way
+
+        return launch, notify
+
+    TYPE_CHECKING = False
+    if TYPE_CHECKING:
+        from types import ModuleType
+
+        from octavo.sandbox.linux.view import Step

@@ -5,9 +5,13 @@ probe of its own. A rung that cannot hold a rule refuses; when no rung is left, 
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox import plan_linux
 from octavo.sandbox.backends import disk, mountpoints, oneshot, status
+from octavo.sandbox.session import Session
 from octavo.sandbox.spec import Command, Host, Plan, Policy, Refused, Unavailable
 
 TYPE_CHECKING = False
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from octavo.sandbox.linux.relay import Watcher
     from octavo.sandbox.linux.status import Record
 
-RUNGS = ("native", "native-root", "bubblewrap", "landlock")
 EPERM, EACCES, EINVAL, ENOSPC, ENOSYS, EUSERS, EOPNOTSUPP = 1, 13, 22, 28, 38, 87, 95
 MISSING_MECHANISM = (EPERM, EACCES, EINVAL, ENOSPC, ENOSYS, EUSERS, EOPNOTSUPP)
 # steps that only need the mechanism, not a path of the user: their failure condemns the rung
@@ -45,20 +48,6 @@ class Ran:
     def __init__(self, ended: "Ended", plan: Plan) -> None:
         self.ended = ended
         self.plan = plan
-
-
-class Session:
-    """What the ladder needs of its surroundings, read once by the caller."""
-
-    __slots__ = ("journal", "rungs", "temporary")
-
-    def __init__(
-        self, *, journal: str, temporary: "tuple[str, ...]" = (), rungs: "tuple[str, ...]" = RUNGS
-    ) -> None:
-        self.journal = journal
-        """Folder for the list of mount points made on the host."""
-        self.temporary = temporary
-        self.rungs = rungs
 
 
 def run(policy: Policy, command: Command, session: Session, watch: "Watcher | None" = None) -> Ran:
@@ -88,7 +77,9 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
     raise Unavailable(tuple(reasons), remedy)
 
 
-def make_plan(policy: Policy, session: Session, rung: str) -> "Plan | None":
+def make_plan(
+    policy: Policy, session: Session, rung: str, look: "disk.Disk | None" = None
+) -> "Plan | None":
     """The plan for one rung; None when the rung is not for this user or machine."""
     uid, gid, machine, abi = disk.facts()
     if rung == "native-root" and uid != 0:
@@ -96,7 +87,9 @@ def make_plan(policy: Policy, session: Session, rung: str) -> "Plan | None":
     if rung == "bubblewrap" and not bubblewrap_path():
         return None
     host = Host(uid=uid, gid=gid, machine=machine, abi=abi, user_namespace=rung != "native-root")
-    return plan_linux.plan(policy, host, disk.Disk(), rung=rung, temporary=session.temporary)
+    return plan_linux.plan(
+        policy, host, look or disk.Disk(), rung=rung, temporary=session.temporary
+    )
 
 
 def carry_out(
@@ -105,6 +98,15 @@ def carry_out(
     if plan is None:
         return None
     points = mountpoints.MountPoints(session.journal, plan.creates)
+    make_points(points, session)
+    try:
+        return oneshot.run(plan, command, watch)
+    finally:
+        points.release()
+
+
+def make_points(points: "mountpoints.MountPoints", session: Session) -> None:
+    """Create missing mount points, or refuse: without a journal nothing is made."""
     try:
         points.make()
     except OSError as error:
@@ -113,10 +115,6 @@ def carry_out(
             f"the journal {session.journal} cannot be written ({error.strerror})",
             "set OCTAVO_HOME to a folder this user can write",
         ) from error
-    try:
-        return oneshot.run(plan, command, watch)
-    finally:
-        points.release()
 
 
 def failure(plan: Plan, record: "Record | None") -> "str | None":

@@ -51,6 +51,7 @@ class Entries:
         self.temporary = temporary
         self.by_path: dict[str, Entry] = {}
         self.creates: dict[str, str] = {}
+        self.stand_ins: frozenset[str] = frozenset()
         self.links: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -132,7 +133,7 @@ class Entries:
                 return
         if not self.look.writable(folder):
             return  # then the command cannot create it either
-        kind: Kind = "file" if name == "commondir" else "dir"
+        kind: Kind = "file" if path in self.stand_ins else "dir"
         self.creates[path] = kind
         self.by_path[path] = Entry("read", kind, origin)
 
@@ -173,6 +174,7 @@ def plan(
 
 def resolve_rules(policy: Policy, look: "Look", temporary: "tuple[str, ...]") -> Entries:
     entries = Entries(look, temporary)
+    entries.stand_ins = frozenset(policy.stand_ins)
     ordered = sorted(policy.rules, key=lambda rule: (depth(rule[0]), STRICTNESS[rule[1]]))
     # writable roots first: whether a symlink or a missing name matters depends on them
     for path, access, origin in ordered:
@@ -392,7 +394,7 @@ def refuse_carve_out(path: str, entry: Entry, entries: Entries) -> None:
 def without_loopback(policy: Policy) -> Policy:
     return Policy(
         policy.rules, network="none", unix=policy.unix, nested=policy.nested,
-        notify=policy.notify, devices=policy.devices,
+        notify=policy.notify, devices=policy.devices, stand_ins=policy.stand_ins,
     )  # fmt: skip
 
 

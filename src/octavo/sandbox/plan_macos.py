@@ -16,15 +16,18 @@ contents out of a rule, so every folder between a writable root and a closed pat
 cannot be renamed or removed. A missing closed path is refused in every spelling of upper and lower
 case, because the usual macOS volume would take `.CODEX` for `.codex`.
 
-Paths reach the profile as parameters, never as text. Patterns cannot, so each character outside a
-small safe set becomes a class that matches it; where no exact class exists, a slightly wider one.
+Paths reach the profile as parameters, never as text. Patterns cannot; `seatbelt_patterns` says how
+they are written.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NoReturn
 
+from octavo.policy.globs import has_braces
 from octavo.protocol.errors import SandboxUnavailable
+from octavo.sandbox import seatbelt_base as base
+from octavo.sandbox import seatbelt_patterns as patterns
 
 Access = Literal["write", "read", "none"]
 Network = Literal["off", "none", "on", "proxy"]
@@ -51,102 +54,6 @@ ADDED: Final = {"write": WRITE, "read": "", "none": ""}
 """What to open below a folder that can be read already."""
 
 PREFIX: Final = {"write": "WRITABLE", "read": "READABLE", "none": "DENIED"}
-
-BASE: Final = """\
-; A process may start others and look after those of its own sandbox.
-(allow process-fork)
-(allow signal process-info* (target same-sandbox))
-
-; Devices without contents of their own, and terminals.
-(allow file-read* (literal "/dev/null") (literal "/dev/zero") (literal "/dev/random")
-  (literal "/dev/urandom") (literal "/dev/tty") (literal "/dev/dtracehelper") (subpath "/dev/fd"))
-(allow file-write-data (require-all (vnode-type CHARACTER-DEVICE)
-  (require-any (literal "/dev/null") (literal "/dev/zero") (literal "/dev/tty"))))
-(allow file-ioctl (literal "/dev/dtracehelper") (literal "/dev/tty") (regex #"^/dev/ttys[0-9]+$"))
-(allow pseudo-tty)
-(allow file-read* file-write* file-ioctl (literal "/dev/ptmx"))
-(allow file-read* file-write*
-  (require-all (regex #"^/dev/ttys[0-9]+$") (extension "com.apple.sandbox.pty")))
-
-; What the system and the machine are.
-(allow sysctl-read (sysctl-name-prefix "hw.") (sysctl-name-prefix "machdep.cpu.")
-  (sysctl-name-prefix "kern.os") (sysctl-name-prefix "kern.proc.pid.")
-  (sysctl-name-prefix "kern.proc.pgrp.") (sysctl-name-prefix "net.routetable.")
-  (sysctl-name "kern.argmax") (sysctl-name "kern.boottime")
-  (sysctl-name "kern.hostname") (sysctl-name "kern.iossupportversion")
-  (sysctl-name "kern.maxfilesperproc") (sysctl-name "kern.maxproc") (sysctl-name "kern.ngroups")
-  (sysctl-name "kern.secure_kernel") (sysctl-name "kern.usrstack64") (sysctl-name "kern.version")
-  (sysctl-name "sysctl.proc_cputype") (sysctl-name "vm.loadavg") (sysctl-name "vm.pagesize"))
-(allow sysctl-write (sysctl-name "kern.grade_cputype"))
-
-; Names of users and groups, preferences, the state of the battery.
-(allow mach-lookup (global-name "com.apple.system.opendirectoryd.libinfo")
-  (global-name "com.apple.cfprefsd.daemon") (global-name "com.apple.cfprefsd.agent")
-  (local-name "com.apple.cfprefsd.agent") (global-name "com.apple.PowerManagement.control"))
-(allow user-preference-read)
-(allow ipc-posix-shm-read* (ipc-posix-name-prefix "apple.cfprefs."))
-(allow iokit-open (iokit-registry-entry-class "RootDomainUserClient"))
-
-; Memory shared between the command's own processes.
-(allow ipc-posix-sem)
-(allow ipc-posix-shm-read-data ipc-posix-shm-write-create ipc-posix-shm-write-unlink
-  (ipc-posix-name-regex #"^/?__KMP_REGISTERED_LIB_[0-9_]+$"))
-"""
-
-# Services inside application bundles are open unless denied.
-BUNDLED_SERVICES: Final = '(xpc-service-name-prefix "")'
-
-# F_MAKECOMPRESSED and F_TRANSFEREXTENTS change files without a write.
-CONTENT_CHANGES: Final = "(fcntl-command 80 110)"
-
-MINIMAL: Final = """\
-; Every program looks at the root folder; logging, notifications, certificates, audio.
-(allow file-read* file-test-existence (literal "/"))
-(allow mach-lookup (global-name "com.apple.system.logger") (global-name "com.apple.logd")
-  (global-name "com.apple.system.notification_center") (global-name "com.apple.trustd.agent")
-  (global-name "com.apple.audio.AudioComponentRegistrar"))
-(allow ipc-posix-shm-read* (ipc-posix-name "apple.shm.notification_center"))
-"""
-
-NETWORK_ON: Final = """\
-; The network, with names and certificates; sockets in the file system stay closed.
-(allow network-outbound (remote ip "*:*") (literal "/private/var/run/mDNSResponder"))
-(allow network-inbound network-bind (local ip "*:*"))
-(allow system-socket)
-(allow mach-lookup (global-name "com.apple.SecurityServer") (global-name "com.apple.networkd")
-  (global-name "com.apple.ocspd") (global-name "com.apple.trustd.agent")
-  (global-name "com.apple.SystemConfiguration.DNSConfiguration")
-  (global-name "com.apple.SystemConfiguration.configd") (global-name "com.apple.bsd.dirhelper")
-  (global-name "com.apple.system.opendirectoryd.membership"))
-"""
-
-LOOPBACK: Final = """\
-; The machine's own loopback.
-(allow network-outbound (remote ip "localhost:*"))
-(allow network-inbound network-bind (local ip "localhost:*"))
-"""
-
-_PROGRAMS: Final = ("bin", "lib", "libexec", "sbin", "share")
-_BREWED: Final = (*_PROGRAMS, "opt", "Cellar", "Frameworks", "etc/ca-certificates", "etc/openssl@3")
-MINIMAL_READS: Final = (
-    "/bin",
-    "/sbin",
-    *(f"/usr/{name}" for name in _PROGRAMS),
-    *(f"/usr/local/{name}" for name in _BREWED),
-    *(f"/opt/homebrew/{name}" for name in _BREWED),
-    "/Library/Apple/System",
-    "/Library/Developer/CommandLineTools",
-    "/Library/Frameworks",
-    "/System/Cryptexes",
-    "/System/Library",
-    "/System/Volumes/Preboot/Cryptexes",
-    "/private/etc",
-    "/private/var/db/dyld",
-    "/private/var/db/timezone",
-    "/private/var/select",
-)
-"""What `:minimal` opens: programs, libraries and their data, no temporary or home folder."""
-MINIMAL_LINKS: Final = ("/etc", "/tmp", "/var")  # noqa: S108 - the links of a macOS root
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +133,19 @@ def plan_macos(
     if not all(char.isascii() and (char.isalnum() or char in "-_") for char in tag):
         _refuse(f"tag {tag!r}", "a tag has letters, digits, - and _ only", "Choose another tag.")
     table = _Table(rules, canonical, missing, minimal=minimal)
-    globs = [_Glob(pattern, origin, canonical) for pattern, origin in deny_globs]
+    globs = [_Glob(pattern, origin, canonical, table) for pattern, origin in deny_globs]
     writer = _Writer(tag)
     writer.text(f"(version 1)\n(deny default{writer.message('default')})\n")
-    writer.text("\n" + BASE + "\n; What the system would allow by itself.\n")
-    writer.deny("mach-lookup", BUNDLED_SERVICES, "default")
+    writer.text("\n" + base.BASE + "\n; What the system would allow by itself.\n")
+    writer.deny("mach-lookup", base.BUNDLED_SERVICES, "default")
     if table.access("/") != "write":
-        writer.deny("system-fcntl", CONTENT_CHANGES, "default")
+        writer.deny("system-fcntl", base.CONTENT_CHANGES, "default")
     if table.restricted and minimal:
-        writer.text("\n" + MINIMAL)
-    _write_rules(writer, table, unix_sockets=unix_sockets, fold_case=fold_case)
-    _write_globs(writer, table, globs)
+        writer.text("\n" + base.MINIMAL)
+    files = _Files(writer, table, globs, unix_sockets=unix_sockets, fold_case=fold_case)
+    files.write()
     _write_pins(writer, table, globs)
-    _write_passages(writer, table, minimal=minimal)
+    _write_passages(writer, table, files.reopened, minimal=minimal)
     _write_network(writer, network, ports, loopback=loopback, unix_sockets=unix_sockets)
     return SeatbeltPlan(
         profile=writer.profile(),
@@ -330,7 +237,7 @@ class _Table:
         self._drop_missing(missing)
         self.restricted = self.access("/") == "none"
         if minimal and self.restricted:
-            for path in MINIMAL_READS:
+            for path in base.MINIMAL_READS:
                 self._add(path, "read", ":minimal")
 
     def _resolve(
@@ -412,129 +319,67 @@ def _depth(path: str) -> int:
 
 # Patterns ----------------------------------------------------------------------------------------
 
-_PLAIN: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 _-,:;@%=~!#&'<>`/"
-)
-_ODD: Final = "[^ -~/]"  # any character outside printable ASCII; the engine may count bytes
-_ONE: Final = f"([ -.0-~]|{_ODD}+)"
-
-
-def _letters(text: str, *, fold: bool = False) -> str:
-    """A regular expression for exactly this text, or for a little more where that cannot be written."""
-    return "".join(_letter(char, fold=fold) for char in text)
-
-
-def _letter(char: str, *, fold: bool) -> str:
-    if fold and char.isascii() and char.isalpha():
-        return f"[{char.lower()}{char.upper()}]"
-    if char in _PLAIN:
-        return char
-    if char == '"':
-        return "[!-#]"  # a quote would end the string in the profile
-    if not char.isascii() or not char.isprintable():
-        return f"{_ODD}+"
-    return "\\" + char if char in "\\^[]" else f"[{char}]"
-
-
-def _folded(path: str, parent: str) -> str | None:
-    """The names below `parent` in any case; None where case makes no difference."""
-    below = path[len(parent.rstrip("/")) :]
-    if not any(char.isascii() and char.isalpha() for char in below):
-        return None
-    return f"^{_letters(parent.rstrip('/'))}{_letters(below, fold=True)}(/.*)?$"
-
 
 class _Glob:
-    """A deny pattern: a plain folder, and parts with wildcards below it."""
+    """A deny pattern and the folders it starts from: as given, resolved, and where it spreads to."""
 
-    def __init__(self, pattern: str, origin: str, canonical: Callable[[str], str]) -> None:
+    def __init__(
+        self, pattern: str, origin: str, canonical: Callable[[str], str], table: _Table
+    ) -> None:
         self.pattern, self.origin = pattern, origin
         self.name = f"glob {pattern!r} ({origin})"
-        parts = _check_path(pattern, self.name)[1:].split("/")
-        wild = next(
-            (at for at, part in enumerate(parts) if set(part) & set("*?[{\\")), len(parts) - 1
-        )
-        self.given = "/" + "/".join(parts[:wild])
-        self.folder = _check_path(canonical(self.given), self.name)
-        self.parts = parts[wild:]
         self.key = ""
         """Its name in the profile, once it has one."""
+        plain = _check_path(pattern, self.name)
+        if has_braces(pattern):
+            _refuse(self.name, "braces are no part of patterns", "Write one rule per alternative.")
+        given, self.names = patterns.split(plain)
+        self.folder = _check_path(canonical(given), self.name)
+        self.spread = _elsewhere(table, self.folder, self.names)
+        self.folders = tuple(dict.fromkeys((self.folder, given, *self.spread)))
+        self.closes = tuple(self.regex(at, self.names) + patterns.BELOW for at in self.folders)
 
-    def folders(self) -> list[str]:
-        return list(dict.fromkeys((self.folder, self.given)))
+    def regex(self, folder: str, names: Sequence[str]) -> str:
+        try:
+            return patterns.expression(folder, names)
+        except ValueError as error:
+            _refuse(self.name, str(error), "Write the class with letters and digits.")
 
-    def regex(self, folder: str, parts: Sequence[str] | None = None) -> str:
-        """Matches the paths the pattern names from `folder` on; no anchor at the end."""
-        text = "^" + _letters(folder.rstrip("/"))
-        wanted = self.parts if parts is None else parts
-        for at, part in enumerate(wanted):
-            if part != "**":
-                text += "/" + self._part(part)
-            elif at == len(wanted) - 1:
-                text += "/.+"
-            else:
-                text += "(/.+)?"
-        return text
+    def rests(self, path: str) -> set[tuple[str, ...]]:
+        """What is left of the pattern at a path; an empty rest means that it names the path."""
+        return {
+            rest
+            for folder in self.folders
+            if _covers(folder, path)
+            for rest in patterns.after(self.names, _parts(path, folder))
+        }
 
-    def _part(self, part: str) -> str:
-        text, at = "", 0
-        while at < len(part):
-            char, at = part[at], at + 1
-            if char == "*":
-                at += len(part[at:]) - len(part[at:].lstrip("*"))
-                text += "[^/]*"
-            elif char == "?":
-                text += _ONE
-            elif char == "[":
-                piece, at = self._class(part, at)
-                text += piece
-            elif char == "\\" and at < len(part):
-                text, at = text + _letter(part[at], fold=False), at + 1
-            elif char in "{}":
-                _refuse(
-                    self.name,
-                    "braces are not part of the pattern language",
-                    "Write one rule per alternative.",
-                )
-            else:
-                text += _letter(char, fold=False)
-        return text
-
-    def _class(self, part: str, at: int) -> tuple[str, int]:
-        """`[abc]`, `[a-z]`, `[!abc]` from behind the bracket; never matches a slash."""
-        negated = part[at : at + 1] in ("!", "^")
-        at += negated
-        end = part.find("]", at + 1)
-        body = part[at:end] if end > 0 else ""
-        if not body or any(char in '"\\[]^' or not " " <= char <= "~" for char in body):
-            _refuse(
-                self.name,
-                "the character class is open, empty or has unusual characters",
-                "Write it in letters.",
-            )
-        ranges, place = [], 0
-        while place < len(body):
-            low, high, step = body[place], body[place], 1
-            if body[place + 1 : place + 2] == "-" and place + 2 < len(body):
-                high, step = body[place + 2], 3
-            ranges.append((low, high))
-            place += step
-        pieces = [piece for low, high in ranges for piece in _range(low, high)]
-        text = "".join(sorted(pieces, key=lambda piece: piece == "-"))  # a hyphen stands last
-        if not negated and not text:
-            _refuse(self.name, "the character class matches nothing", "Write it in letters.")
-        return (f"[^/{text}]" if negated else f"[{text}]"), end + 1
+    def closes_above(self, path: str) -> bool:
+        """Does it name a folder above the path?"""
+        return any(() in self.rests(up) for up in _ancestors(path))
 
 
-def _range(low: str, high: str) -> list[str]:
-    """Parts of a class for these characters: without the slash, a hyphen only by itself."""
-    for apart in "-/":
-        if low <= apart <= high:
-            around = _range(low, chr(ord(apart) - 1)) + _range(chr(ord(apart) + 1), high)
-            return [*around, "-"] if apart == "-" else around
-    if low > high:
-        return []
-    return [low if low == high else f"{low}-{high}"]
+def _parts(path: str, folder: str) -> list[str]:
+    return [part for part in path[len(folder) :].split("/") if part]
+
+
+def _elsewhere(table: _Table, folder: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Writable folders into which a folder below a `**` could be moved, out of the pattern."""
+    if names[:1] != ("**",) or _inside(table, folder) or not _touched(table, folder):
+        return ()
+    others = [root for root in table.writable() if not _covers(folder, root)]
+    nested = {root for root in others if any(_covers(up, root) for up in others if up != root)}
+    return tuple(sorted({*others} - nested))
+
+
+def _touched(table: _Table, folder: str) -> bool:
+    """Can a command write at, above or below the folder?"""
+    return any(_covers(root, folder) or _covers(folder, root) for root in table.writable())
+
+
+def _inside(table: _Table, folder: str) -> bool:
+    """Does the folder lie in a writable one, so that its contents could be moved up?"""
+    return folder != "/" and table.access(_parent(folder)) == "write"
 
 
 # The profile -------------------------------------------------------------------------------------
@@ -588,84 +433,115 @@ class _Writer:
         return "".join(self.parts)
 
 
-def _write_rules(writer: _Writer, table: _Table, *, unix_sockets: bool, fold_case: bool) -> None:
-    writer.text("\n; Files. The last match decides: shallow rules first, deeper ones after them.\n")
-    for path, access, origin in table.ordered():
+class _Files:
+    """The rules for files: paths shallow first, then patterns, then what lies below their matches.
+
+    A pattern counts with the depth of the path it names. A rule for a path below that is deeper,
+    so it comes after the patterns and opens its folder again; what the patterns name inside is
+    closed once more behind it.
+    """
+
+    def __init__(
+        self,
+        writer: _Writer,
+        table: _Table,
+        globs: list[_Glob],
+        *,
+        unix_sockets: bool,
+        fold_case: bool,
+    ) -> None:
+        self.writer, self.table, self.globs = writer, table, globs
+        self.unix_sockets, self.fold_case = unix_sockets, fold_case
+        self.keys: dict[str, str] = {}
+        self.reopened = [
+            path for path in table.entries if any(glob.closes_above(path) for glob in globs)
+        ]
+        """Paths whose rule lies below a match of a pattern."""
+
+    def write(self) -> None:
+        self.writer.text(
+            "\n; Files. The last match decides: shallow rules first, deeper ones after them.\n"
+        )
+        ordered = self.table.ordered()
+        for path, access, origin in ordered:
+            self._rule(path, access, origin)
+        if self.globs:
+            self.writer.text("\n; Patterns close what any shallower rule opened.\n")
+        for glob in self.globs:
+            self._glob(glob)
+        again = set(self.reopened)
+        for path, access, origin in ordered:
+            if path in again:
+                self._again(path, access, origin)
+
+    def _rule(self, path: str, access: Access, origin: str) -> None:
         name = f"rule {path!r} ({origin})"
         if path == "/":
-            writer.rules.append(PlannedRule("ROOT", path, access, origin))
+            self.writer.rules.append(PlannedRule("ROOT", path, access, origin))
             if access != "none":  # the default says the same, and must not undo the device rules
-                writer.text(f"(allow {OPEN[access]})\n")
-            if unix_sockets and access == "write":
-                _write_sockets(writer, '(subpath "/")', "ROOT", name, open_=True)
-            continue
-        key = writer.parameter(PREFIX[access], path, name)
-        writer.rules.append(PlannedRule(key, path, access, origin))
+                self.writer.text(f"(allow {OPEN[access]})\n")
+            if self.unix_sockets and access == "write":
+                self._sockets('(subpath "/")', "ROOT", name, open_=True)
+            return
+        key = self.keys[path] = self.writer.parameter(PREFIX[access], path, name)
+        self.writer.rules.append(PlannedRule(key, path, access, origin))
+        readable = self.table.access(_parent(path)) != "none"
+        self._access(path, access, ADDED[access] if readable else OPEN[access], name)
+
+    def _access(self, path: str, access: Access, opens: str, name: str) -> None:
+        key = self.keys[path]
         below = f'(subpath (param "{key}"))'
-        opens = OPEN[access] if table.access(_parent(path)) == "none" else ADDED[access]
         if opens:
-            writer.allow(opens, below, name)
+            self.writer.allow(opens, below, name)
         if CLOSED[access]:
             # `subpath` alone does not stop the creation of a folder of exactly that name
-            closed = f'(literal (param "{key}")) {below}{_other_spellings(table, path, fold_case=fold_case)}'
-            writer.deny(CLOSED[access], closed, key, name)
-        if unix_sockets:
-            _write_sockets(writer, below, key, name, open_=access == "write")
+            closed = f'(literal (param "{key}")) {below}{self._other_spellings(path)}'
+            self.writer.deny(CLOSED[access], closed, key, name)
+        if self.unix_sockets:
+            self._sockets(below, key, name, open_=access == "write")
 
+    def _other_spellings(self, path: str) -> str:
+        """More names for a closed path, where somebody could create it."""
+        parent = self.table.governing(_parent(path))
+        if not self.fold_case or parent is None or self.table.entries[parent][0] != "write":
+            return ""
+        regex = patterns.folded(path, parent)
+        return "" if regex is None else f' (regex #"{regex}")'
 
-def _other_spellings(table: _Table, path: str, *, fold_case: bool) -> str:
-    """More names for a closed path, where somebody could create it."""
-    parent = table.governing(_parent(path))
-    if not fold_case or parent is None or table.entries[parent][0] != "write":
-        return ""
-    folded = _folded(path, parent)
-    return "" if folded is None else f' (regex #"{folded}")'
+    def _sockets(self, below: str, key: str, name: str, *, open_: bool) -> None:
+        for operation, end in (("network-bind", "local"), ("network-outbound", "remote")):
+            filters = f"({end} unix-socket {below})"
+            if open_:
+                self.writer.allow(operation, filters, name)
+            else:
+                self.writer.deny(operation, filters, key, name)
 
-
-def _write_sockets(writer: _Writer, below: str, key: str, name: str, *, open_: bool) -> None:
-    for operation, end in (("network-bind", "local"), ("network-outbound", "remote")):
-        filters = f"({end} unix-socket {below})"
-        if open_:
-            writer.allow(operation, filters, name)
-        else:
-            writer.deny(operation, filters, key, name)
-
-
-def _write_globs(writer: _Writer, table: _Table, globs: list[_Glob]) -> None:
-    if globs:
-        writer.text("\n; Patterns, after the paths: they close what any rule opened.\n")
-    for glob in globs:
-        glob.key = key = writer.number("GLOB")
-        writer.rules.append(PlannedRule(key, glob.pattern, "none", glob.origin))
-        wanted = [glob.regex(folder) for folder in glob.folders()]
-        spread = _elsewhere(table, glob)
-        if spread:
-            where = ", ".join(spread)
-            writer.notes.append(
-                f"{glob.pattern} ({glob.origin}) also holds in {where}: a folder moved there would take its files along"
+    def _glob(self, glob: _Glob) -> None:
+        glob.key = self.writer.number("GLOB")
+        self.writer.rules.append(PlannedRule(glob.key, glob.pattern, "none", glob.origin))
+        if glob.spread:
+            where = ", ".join(glob.spread)
+            self.writer.notes.append(
+                f"{glob.pattern} ({glob.origin}) also holds in {where}: "
+                "a folder moved there would take its files along"
             )
-        wanted += [glob.regex(root) for root in spread]
-        filters = " ".join(f'(regex #"{regex}(/.*)?$")' for regex in wanted)
-        writer.deny(f"{READ} {WRITE}", filters, key, glob.name)
+        self._close(glob, glob.closes)
 
+    def _close(self, glob: _Glob, regexes: Iterable[str]) -> None:
+        for regex in regexes:
+            self.writer.deny(f"{READ} {WRITE}", f'(regex #"{regex}")', glob.key, glob.name)
+            if self.unix_sockets:
+                self._sockets(f'(regex #"{regex}")', glob.key, glob.name, open_=False)
 
-def _elsewhere(table: _Table, glob: _Glob) -> list[str]:
-    """Writable folders into which a folder below a `**` could be moved, out of the pattern."""
-    if glob.parts[0] != "**" or len(glob.parts) == 1 or _inside(table, glob.folder):
-        return []
-    if not any(
-        _covers(root, glob.folder) or _covers(glob.folder, root) for root in table.writable()
-    ):
-        return []
-    others = [root for root in table.writable() if not _covers(glob.folder, root)]
-    return sorted(
-        root for root in others if not any(_covers(up, root) for up in others if up != root)
-    )
-
-
-def _inside(table: _Table, folder: str) -> bool:
-    """Does the folder lie in a writable one, so that its contents could be moved up?"""
-    return folder != "/" and table.access(_parent(folder)) == "write"
+    def _again(self, path: str, access: Access, origin: str) -> None:
+        rests = {glob: glob.rests(path) for glob in self.globs}
+        if any(() in found for found in rests.values()):
+            return  # a pattern names this very path, and denying wins at equal depth
+        self._access(path, access, OPEN[access], f"rule {path!r} ({origin})")
+        if access != "none":
+            for glob, found in rests.items():
+                inner = (glob.regex(path, rest) + patterns.BELOW for rest in sorted(found))
+                self._close(glob, inner)
 
 
 def _write_pins(writer: _Writer, table: _Table, globs: list[_Glob]) -> None:
@@ -702,34 +578,34 @@ def _write_pins(writer: _Writer, table: _Table, globs: list[_Glob]) -> None:
 
 
 def _write_glob_pins(writer: _Writer, table: _Table, glob: _Glob) -> None:
-    touched = [
-        root
-        for root in table.writable()
-        if _covers(root, glob.folder) or _covers(glob.folder, root)
-    ]
-    steps = [glob.parts[:count] for count in range(1, len(glob.parts))] if touched else []
-    if steps and glob.parts[0] == "**" and not _inside(table, glob.folder):
-        steps = steps[
-            1:
-        ]  # a move within the folder stays within the pattern; see _elsewhere for others
-    for folder in (glob.folder, *_elsewhere(table, glob)):
+    if not _touched(table, glob.folder):
+        return
+    steps = [glob.names[:count] for count in range(1, len(glob.names))]
+    if glob.names[:1] == ("**",) and not _inside(table, glob.folder):
+        # a move within the folder stays within the pattern; for other folders see _elsewhere
+        steps = steps[1:]
+    for folder in (glob.folder, *glob.spread):
         for step in steps:
             regex = f'(regex #"{glob.regex(folder, step)}$")'
             folders = f"(require-all (vnode-type DIRECTORY) {regex})"
             writer.deny("file-write-unlink", folders, glob.key, glob.name)
     if steps:
         writer.notes.append(
-            f"{glob.pattern} ({glob.origin}): folders on the way to its files cannot be renamed or removed"
+            f"{glob.pattern} ({glob.origin}): "
+            "folders on the way to its files cannot be renamed or removed"
         )
 
 
-def _write_passages(writer: _Writer, table: _Table, *, minimal: bool) -> None:
+def _write_passages(writer: _Writer, table: _Table, reopened: list[str], *, minimal: bool) -> None:
     """Folders above readable ones can be looked at, not listed: programs ask about each of them."""
     readable = [path for path, (access, _) in table.entries.items() if access != "none"]
     wanted = {up for path in readable for up in _ancestors(path)} | set(table.links)
     if minimal and table.restricted:
-        wanted |= set(MINIMAL_LINKS)
-    passages = sorted(path for path in wanted if table.access(path) == "none")
+        wanted |= set(base.MINIMAL_LINKS)
+    closed = {path for path in wanted if table.access(path) == "none"}
+    # patterns closed some of these, whatever the rules say
+    closed |= {up for path in reopened for up in _ancestors(path) if path in readable}
+    passages = sorted(closed)
     if passages:
         writer.text("\n; The way to what can be read.\n")
     for path in passages:
@@ -749,7 +625,7 @@ def _write_network(
         writer.text("\n; Sockets in the file system; where they may be is said above.\n")
         writer.text("(allow system-socket (socket-domain AF_UNIX))\n")
     if network == "on":
-        writer.text("\n" + NETWORK_ON)
+        writer.text("\n" + base.NETWORK_ON)
     if network == "proxy":
         writer.text("\n; The way out goes through the proxy.\n")
         for port in dict.fromkeys(ports):
@@ -757,7 +633,7 @@ def _write_network(
         if not ports:
             writer.notes.append("no proxy is running: the network stays closed")
     if loopback and network in ("off", "proxy"):
-        writer.text("\n" + LOOPBACK)
+        writer.text("\n" + base.LOOPBACK)
         writer.notes.append(
             "loopback is the machine's own: services that listen on it can be reached"
         )

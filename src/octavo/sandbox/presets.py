@@ -32,7 +32,9 @@ def workspace_write(
         writable.setdefault(tmpdir.rstrip("/") or "/", ":tmpdir")
     for path, origin in writable.items():
         rules.append((path, "write", origin))
-        rules += [(f"{path.rstrip('/')}/{name}", "read", "protected folder") for name in PROTECTED]
+        rules += [
+            (f"{path.rstrip('/')}/{name}", "read", f"protected: {name}") for name in PROTECTED
+        ]
     for folder in own:
         if any(folder.startswith(path.rstrip("/") + "/") for path in writable):
             rules.append((folder, "read", "protected: Octavo's own folder"))

@@ -52,14 +52,12 @@ class Policy:
     """The file and network part of a profile, absolute and ready to plan."""
 
     __slots__ = (
-        "deny_globs",
         "devices",
-        "git_write",
         "nested",
         "network",
         "notify",
-        "reads_watched",
         "rules",
+        "stand_ins",
         "unix",
     )
 
@@ -72,7 +70,10 @@ class Policy:
         nested: bool = False,
         notify: bool = False,
         devices: "tuple[str, ...]" = (),
+        stand_ins: "tuple[str, ...]" = (),
     ) -> None:
+        self.stand_ins = stand_ins
+        """Missing paths that need a harmless file, not a folder, as their mount point."""
         self.rules = rules
         """The deepest rule decides; nothing matches means no access."""
         self.network = network

@@ -9,6 +9,8 @@ import marshal
 import os
 import sys
 
+assert sys.platform == "linux"
+
 from octavo.sandbox.linux import init, landlock, oneshot, relay_child, status
 from octavo.sandbox.linux.policyserver import Frozen, frozen_fields
 from octavo.sandbox.linux.status import Record

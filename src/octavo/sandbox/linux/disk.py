@@ -1,6 +1,9 @@
 """The disk as planning sees it, and this machine's facts. Reads only."""
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import landlock, sysc
 

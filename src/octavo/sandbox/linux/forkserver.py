@@ -12,6 +12,8 @@ import gc
 import os
 import sys
 
+assert sys.platform == "linux"
+
 from octavo.sandbox.linux import oneshot, policyserver, status, sysc, wire
 
 TYPE_CHECKING = False

@@ -6,6 +6,9 @@ namespace call, so both come after the last of those.
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import landlock, status, stdio, sysc
 from octavo.sandbox.linux.status import PHASES, Record
@@ -166,6 +169,7 @@ def run(
     except OSError as error:
         status.send(report, Record(status.SPAWN_FAILED, errno=error.errno or 0))
         os._exit(125)
+    status.send(report, Record(status.READY, index=status.STARTED))
     wait_status = wait_for(child, report, terminal=terminal)
     status.send(report, Record(status.EXITED, value=wait_status))
     os._exit(0)

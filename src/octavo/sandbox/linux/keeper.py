@@ -6,7 +6,10 @@ does so too when it is told to end (SIGABRT), or when its own parent dies.
 
 import os
 import select
+import sys
 import time
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import sysc
 

@@ -6,6 +6,9 @@ See the kernel's Documentation/userspace-api/landlock.rst.
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux.sysc import (
     NR_LANDLOCK_ADD_RULE,

@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 
+assert sys.platform == "linux"
+
 from octavo.sandbox.linux import bubblewrap, oneshot, policyserver, status, sysc, wire
 from octavo.sandbox.linux.relay_child import HANDED_LISTENER, HANDED_TERMINAL
 

@@ -5,10 +5,13 @@ entry on the host. Each is written to a journal before it is made, shared by all
 it, and removed by the last of them if it is still empty and still the same. What a killed process
 left behind is removed by the next one.
 
-Journal: one file per process, `PID-START-BOOT`, one line per entry: device, inode, kind, path.
+Journal: one file per plan in use, `PID-START-BOOT-NUMBER`, one line per entry: device, inode, kind, path.
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 HARMLESS_CONTENT = b".\n"  # `.git/commondir` that says "right here"
 LOCK = "lock"
@@ -31,7 +34,7 @@ class MountPoints:
             sweep(self.journal, spare="")
             if not self.creates:
                 return
-            self.name = identity(os.getpid())
+            self.name = f"{identity(os.getpid())}-{id(self):x}"
             path = f"{self.journal}/{self.name}"
             intent = "".join(f"0 0 {kind} {encode(p)}\n" for p, kind in self.creates)
             write(path, intent)
@@ -110,7 +113,7 @@ def remove(path: str, kind: str, device: int, inode: int) -> None:
 def alive(name: str) -> bool:
     """Is the process that wrote this journal still the same one?"""
     try:
-        return identity(int(name.split("-")[0])) == name
+        return name.rpartition("-")[0] == identity(int(name.split("-")[0]))
     except (OSError, ValueError):
         return False
 

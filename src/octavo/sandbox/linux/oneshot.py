@@ -5,6 +5,9 @@ outside to pass signals on, restore the terminal and remove mount points.
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import init, landlock, status, stdio, sysc, view
 from octavo.sandbox.linux.programs import PROGRAMS
@@ -105,6 +108,15 @@ def run(plan: "Plan", command: "Command", watch: "Watcher | None" = None) -> End
     from octavo.sandbox.linux import relay  # noqa: PLC0415 - only when bytes pass through us
 
     return relay.run(plan, command, terminals, relayed, watch)
+
+
+TIOCSWINSZ = 0x5414
+
+
+def set_window(terminal: int, rows: int, cols: int) -> None:
+    """Tell a terminal its size; the kernel tells the programs on it."""
+    size = b"".join(n.to_bytes(2, "little") for n in (rows, cols, 0, 0))
+    sysc.ioctl(terminal, TIOCSWINSZ, size)
 
 
 def is_terminal(fd: int) -> bool:

@@ -7,6 +7,9 @@ The view is built once. Each command then costs one clone with its own pid and m
 import _socket
 import gc
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import (
     init,

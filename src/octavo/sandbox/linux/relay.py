@@ -8,8 +8,11 @@ works as without a sandbox.
 import _socket
 import os
 import select
+import sys
 import termios
 import time
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import status, sysc
 from octavo.sandbox.linux.oneshot import Ended, forwarded_signals, inner_of, never_inside, start

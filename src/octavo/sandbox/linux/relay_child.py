@@ -5,6 +5,9 @@ The outside reads them from the report socket, each with a record that says whic
 
 import _socket
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import init, status, stdio, sysc
 from octavo.sandbox.linux.status import Record

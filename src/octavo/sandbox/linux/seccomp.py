@@ -331,6 +331,22 @@ def notify_addressed() -> "Block":
     ]
 
 
+def evaluate(block: "Block", args: "tuple[int, ...]") -> int:
+    """The verdict of one call's block, on paper: is a watched call also a refused one?"""
+    at = value = 0
+    while True:
+        op, yes, no, k = block[at]
+        at += 1
+        if op == RETURN:
+            return k
+        if op == LOAD:
+            value = args[(k - 16) // 8] >> (32 if (k - 16) % 8 else 0) & 0xFFFFFFFF
+        elif op == AND:
+            value &= k
+        else:
+            at += yes if (value & k if op == JUMP_SET else value == k) else no
+
+
 def answer(verdict: int) -> "Block":
     return [(RETURN, 0, 0, verdict)]
 

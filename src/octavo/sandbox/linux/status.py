@@ -7,6 +7,7 @@ import os
 
 EXITED, STEP_FAILED, CONFINE_FAILED, SPAWN_FAILED, STOPPED, READY = 1, 2, 3, 4, 5, 6
 SIZE = 16
+STARTED = 4  # index of the READY record that says: the command runs
 INSIDE = 3  # index of the READY record that our Python inside bubblewrap sends first
 PHASES = (
     "namespaces",

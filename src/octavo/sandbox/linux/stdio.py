@@ -7,6 +7,9 @@ writing stay outside behind a pipe (see `needs_relay`), because they share their
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

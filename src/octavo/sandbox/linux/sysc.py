@@ -9,11 +9,11 @@ import _ctypes
 import os
 import sys
 
+assert sys.platform == "linux"
+
 TYPE_CHECKING = False  # `typing` costs more at start than this module
 if TYPE_CHECKING:
     from typing import Any
-
-assert sys.platform == "linux"
 
 MACHINE = os.uname().machine
 X86 = MACHINE == "x86_64"

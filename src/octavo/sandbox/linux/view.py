@@ -14,6 +14,9 @@ each one is opened again without following any symlink; a difference stops the l
 """
 
 import os
+import sys
+
+assert sys.platform == "linux"
 
 from octavo.sandbox.linux import sysc
 from octavo.sandbox.linux.sysc import (

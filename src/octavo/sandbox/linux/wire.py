@@ -8,6 +8,9 @@ a message travels in a memory file.
 import _socket
 import marshal
 import os
+import sys
+
+assert sys.platform == "linux"
 
 INLINE_MAX = 64 * 1024  # well under the default socket buffer
 MAX_FDS = 16

@@ -1,0 +1,139 @@
+"""What a program says about confinement: a mode or a profile of its own, and asks about paths."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final, Self
+
+from octavo.config.home import find_home, places_for
+from octavo.config.look import DiskLook
+from octavo.policy.profile import EffectiveProfile, Explanation, effective, from_mapping, preset
+from octavo.protocol.permissions import Access, PermissionRules
+from octavo.sandbox.launcher import Wish
+
+PLATFORM: Final = os.uname().sysname.lower() if hasattr(os, "uname") else "win32"
+
+
+class PermissionProfile:
+    """Which paths and hosts a command may use. Ask it before anything runs.
+
+    >>> profile = PermissionProfile.from_mapping({"filesystem": {":root": "read", ":cwd": "write"}})
+    >>> profile.access("notes.txt")
+    <Access.WRITE: 'write'>
+    """
+
+    def __init__(
+        self, rules: PermissionRules, *, cwd: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.rules = rules
+        """As written, with special roots still in it."""
+        self._cwd = None if cwd is None else os.path.realpath(cwd)
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, object], *, cwd: str | os.PathLike[str] | None = None
+    ) -> Self:
+        """From a mapping of the shape of a `[permissions.NAME]` table.
+
+        `filesystem` maps `:root`, `:cwd`, `:tmpdir`, `:minimal`, absolute, `~/` and `./` paths to
+        "read", "write" or "none"; `network` is a bool or `{"allow": [hosts], "deny": [hosts]}`.
+        Relative paths lie in `cwd`, which defaults to this process's. Raises UsageError.
+        """
+        return cls(from_mapping(mapping), cwd=cwd)
+
+    def access(self, path: str | os.PathLike[str]) -> Access:
+        """What a command may do with a path; symlinks are followed and both ends count."""
+        return self.settled().access_links(os.fspath(path), DiskLook())
+
+    def explain(self, path: str | os.PathLike[str]) -> Explanation:
+        """The same with the rule that decided; printing it gives one sentence."""
+        return self.settled().explain(os.fspath(path), DiskLook())
+
+    def settled(
+        self, cwd: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> EffectiveProfile:
+        """Every path absolute and decided, for one folder. Raises PolicyError for contradictions."""
+        folder = cwd or self._cwd or os.path.realpath(os.getcwd())
+        return settle(self.rules, folder, os.environ if environ is None else environ)
+
+
+class Sandbox:
+    """How a command is confined. Make one with the class methods; it can be used many times."""
+
+    def __init__(self, profile: PermissionProfile, *, wish: Wish | None = None) -> None:
+        self.profile = profile
+        self.wish = wish or Wish()
+
+    @classmethod
+    def read_only(cls, *, network: bool = False) -> Self:
+        """Reads everything, writes nothing."""
+        return cls(PermissionProfile(preset("read-only", network=network)))
+
+    @classmethod
+    def workspace_write(
+        cls,
+        *,
+        writable_roots: Sequence[str | os.PathLike[str]] = (),
+        network: bool = False,
+        git_write: bool = False,
+        protect: bool = True,
+    ) -> Self:
+        """Writes the command's folder, temporary folders and `writable_roots` (absolute).
+
+        `.git`, `.codex`, `.agents` and `.octavo` in them stay read-only unless `protect` is
+        false; `git_write` lets `git commit` work while hooks and settings stay closed.
+        """
+        roots = [os.path.abspath(root) for root in writable_roots]
+        rules = preset(
+            "workspace-write",
+            network=network,
+            writable_roots=roots,
+            git_write=git_write,
+            protect=protect,
+        )
+        return cls(PermissionProfile(rules))
+
+    @classmethod
+    def danger_full_access(cls) -> Self:
+        """No sandbox at all."""
+        return cls(PermissionProfile(preset("danger-full-access")))
+
+    @classmethod
+    def from_profile(
+        cls,
+        profile: PermissionProfile,
+        *,
+        nested_namespaces: bool = False,
+        devices: Sequence[str] = (),
+        strict_network: bool = False,
+    ) -> Self:
+        """A profile of your own. `devices` are further names under /dev, for example "dri".
+
+        `nested_namespaces` lets browsers sandbox themselves; `strict_network` refuses even a
+        private loopback.
+        """
+        wish = Wish(
+            nested_namespaces=nested_namespaces,
+            devices=tuple(devices),
+            strict_network=strict_network,
+        )
+        return cls(profile, wish=wish)
+
+
+def settle(rules: PermissionRules, cwd: str, environ: Mapping[str, str]) -> EffectiveProfile:
+    """The profile for one folder and environment. Raises PolicyError for contradictions."""
+    places = places_for(
+        cwd=cwd,
+        user_home=user_home(environ),
+        environ=environ,
+        platform="darwin" if PLATFORM == "darwin" else "linux",
+    )
+    return effective(rules, places, look=DiskLook())
+
+
+def user_home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
+
+
+def state_home(environ: Mapping[str, str]) -> str:
+    """Octavo's home folder, which may be missing. Raises ConfigError for one that is named and is not there."""
+    return find_home(environ, user_home(environ))

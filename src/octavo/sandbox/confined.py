@@ -1,0 +1,33 @@
+"""A started command with the way it is confined: what every launcher returns."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from octavo.process.child import Child
+    from octavo.sandbox.denial import Denial
+
+
+class Confined:
+    """A started command, how it is confined, and what was refused so far."""
+
+    def __init__(
+        self,
+        child: "Child",
+        *,
+        rung: str,
+        notes: tuple[str, ...] = (),
+        denials: "Callable[[], tuple[Denial, ...]]" = tuple,
+    ) -> None:
+        self.child = child
+        """Whoever holds it closes it."""
+        self.rung = rung
+        """Which mechanism confines it; "none" for danger-full-access."""
+        self.notes = notes
+        """What was left out of the policy, and what this machine cannot hold."""
+        self._denials = denials
+
+    def denials(self) -> "tuple[Denial, ...]":
+        """What was refused; complete once the command is gone."""
+        return self._denials()

@@ -1,0 +1,311 @@
+"""Evidence -> Denial records: what was refused, by which rule, and the smallest thing that allows it.
+
+Pure. A call is a denial when the policy says no *and* it would have worked without the sandbox:
+a missing file, a folder of somebody else's or a port nobody listens on are ordinary failures.
+Words in a command's output are never looked at.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from msgspec import Struct
+
+from octavo.protocol.permissions import Access, RuleRef
+
+if TYPE_CHECKING:
+    from octavo.policy.profile import EffectiveProfile
+
+
+class Place(Protocol):
+    """One path of a call: where it leads on the host, and what is there."""
+
+    @property
+    def path(self) -> str:
+        """Symlinks followed, as the call itself would."""
+        ...
+
+    kind: str
+    exists: bool
+    owned: bool
+    readable: bool
+    writable: bool
+    folder_exists: bool
+    folder_writable: bool
+
+
+class Attempt(Protocol):
+    """One call of a confined process, as the kernel reported it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def args(self) -> tuple[int, ...]: ...
+    @property
+    def flags(self) -> int: ...
+    @property
+    def places(self) -> Sequence[Place]: ...
+    @property
+    def address(self) -> bytes: ...
+    @property
+    def refused(self) -> bool:
+        """The filter itself refuses it; otherwise it goes on and the kernel decides."""
+        ...
+
+
+Operation = Literal[
+    "read", "write", "create", "delete", "rename", "link", "metadata", "execute",
+    "connect", "socket", "mount", "namespace", "trace", "keyring", "terminal", "kernel",
+]  # fmt: skip
+
+O_ACCMODE, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY = 0o3, 0o100, 0o200, 0o1000, 0o200000
+AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
+FAMILIES: Final = {AF_UNIX: "AF_UNIX", AF_INET: "AF_INET", AF_INET6: "AF_INET6", AF_NETLINK: "AF_NETLINK",
+                   17: "AF_PACKET", 31: "AF_BLUETOOTH", 38: "AF_ALG", 40: "AF_VSOCK", 44: "AF_XDP"}  # fmt: skip
+CLONE_NEWUSER = 0x10000000
+# glibc asks a name service cache before it reads /etc/passwd: with exactly this type
+NSCD_PROBE = 0o4000 | 0o2000000 | 1
+
+KERNEL_CALLS: Final[dict[str, Operation]] = {
+    **dict.fromkeys(("mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen",
+                     "fsconfig", "fsmount", "fspick", "mount_setattr", "open_tree_attr"), "mount"),
+    **dict.fromkeys(("unshare", "setns", "clone"), "namespace"),
+    **dict.fromkeys(("ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd",
+                     "process_madvise"), "trace"),
+    **dict.fromkeys(("add_key", "request_key", "keyctl"), "keyring"),
+    "ioctl": "terminal",
+    "socket": "socket",
+    "socketpair": "socket",
+}  # fmt: skip
+# these fail for everybody but root, sandbox or not
+ROOT_ONLY: Final = frozenset(
+    ("mount", "umount2", "pivot_root", "chroot", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick",
+     "mount_setattr", "open_tree", "open_tree_attr", "setns", "bpf", "perf_event_open", "fanotify_init",
+     "fanotify_mark", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
+     "reboot", "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "settimeofday", "clock_settime",
+     "clock_adjtime", "adjtimex", "sethostname", "setdomainname", "vhangup", "iopl", "ioperm", "syslog",
+     "lookup_dcookie", "open_by_handle_at", "userfaultfd")
+)  # fmt: skip
+# calls no kernel has any more: they fail everywhere
+GONE: Final = frozenset(
+    ("_sysctl", "create_module", "get_kernel_syms", "query_module", "vserver", "afs_syscall", "tuxcall",
+     "security", "nfsservctl", "uselib", "sysfs", "ustat")
+)  # fmt: skip
+
+
+class Denial(Struct, frozen=True, kw_only=True):
+    """One thing the sandbox refused."""
+
+    operation: Operation
+    subject: str
+    """The path as it really is, `host:port`, a socket family, or the name of a system call."""
+    rule: RuleRef
+    """Where the user can find and change it."""
+    grant: str
+    """The smallest change that would allow it; empty when nothing can."""
+    at_ms: int
+    """Since the command started."""
+    count: int = 1
+
+    def __str__(self) -> str:
+        line = f"{self.operation} {self.subject}: {self.rule}"
+        return f"{line}; to allow: {self.grant}" if self.grant else line
+
+
+class Judge:
+    """Turns attempts into records; the same operation on the same subject is one record."""
+
+    def __init__(
+        self, profile: "EffectiveProfile", *, uid: int, name_service_cache: bool = False
+    ) -> None:
+        self.profile = profile
+        self.uid = uid
+        self.name_service_cache = name_service_cache
+        """A cache listens on this host; without one, glibc's question to it is no loss."""
+        self.found: dict[tuple[str, str], Denial] = {}
+
+    def note(self, attempt: Attempt, at_ms: int) -> None:
+        """Judge one attempt and remember the denial, if it is one."""
+        verdict = self.verdict(attempt)
+        if verdict is None:
+            return
+        operation, subject, rule, grant = verdict
+        key = (operation, subject)
+        before = self.found.get(key)
+        self.found[key] = Denial(
+            operation=operation,
+            subject=subject,
+            rule=rule,
+            grant=grant,
+            at_ms=before.at_ms if before else at_ms,
+            count=before.count + 1 if before else 1,
+        )
+
+    @property
+    def denials(self) -> tuple[Denial, ...]:
+        return tuple(self.found.values())
+
+    def verdict(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
+        """What was refused, or None when the call works or would have failed anyway."""
+        if attempt.name in KERNEL_CALLS or attempt.refused:
+            return self._kernel(attempt)
+        if attempt.operation == "connect":
+            return self._connect(attempt)
+        for place, operation in wanted(attempt):
+            denied = self._path(place, operation)
+            if denied is not None:
+                return denied
+        return None
+
+    # ---- files ------------------------------------------------------------------------------
+
+    def _path(
+        self, place: Place, operation: Operation
+    ) -> "tuple[Operation, str, RuleRef, str] | None":
+        if private(place.path):
+            return None
+        explained = self.profile.explain(place.path)
+        needed = Access.READ if operation in ("read", "execute") else Access.WRITE
+        if operation in ("delete", "rename") and explained.access is Access.WRITE:
+            return self._fixed(place, operation)
+        if explained.access is Access.WRITE or explained.access is needed:
+            return None
+        return (
+            operation,
+            place.path,
+            explained.rule,
+            grant_for(place.path, operation, explained.rule),
+        )
+
+    def _fixed(
+        self, place: Place, operation: Operation
+    ) -> "tuple[Operation, str, RuleRef, str] | None":
+        """A writable folder that holds something protected stays where it is."""
+        below = place.path.rstrip("/") + "/"
+        for rule in self.profile.rules:
+            if rule.path == place.path or rule.path.startswith(below):
+                return operation, place.path, rule.ref, ""
+        return None
+
+    # ---- network and kernel -----------------------------------------------------------------
+
+    def _connect(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
+        address = parse_address(attempt.address)
+        if address is None:
+            return None
+        return "connect", address, self.profile.network.ref, "--network on"
+
+    def _kernel(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
+        name = attempt.name
+        if name in GONE or (name in ROOT_ONLY and self.uid != 0):
+            return None
+        operation = KERNEL_CALLS.get(name, "kernel")
+        if name in ("unshare", "clone") and self.uid != 0 and not attempt.args[0] & CLONE_NEWUSER:
+            return None
+        if name in ("socket", "socketpair"):
+            return self._socket(attempt)
+        if name in ("connect", "sendto", "sendmmsg", "bind", "listen", "accept", "accept4"):
+            address = parse_address(attempt.address) if attempt.address else None
+            return "connect", address or name, self.profile.network.ref, "--network on"
+        grant = "--nested" if operation == "namespace" else ""
+        return operation, name, FILTER, grant
+
+    def _socket(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
+        family, kind = attempt.args[0] & 0xFFFFFFFF, attempt.args[1] & 0xFFFFFFFF
+        if (
+            attempt.name == "socket"
+            and family == AF_UNIX
+            and kind == NSCD_PROBE
+            and not self.name_service_cache
+        ):
+            return None
+        if family in (17, 31, 44) and self.uid != 0:
+            return None
+        subject = FAMILIES.get(family, f"family {family}")
+        if family in (AF_INET, AF_INET6):
+            return "socket", subject, self.profile.network.ref, "--network on"
+        grant = "--unix-sockets" if family == AF_UNIX else ""
+        return "socket", subject, FILTER, grant
+
+
+FILTER: Final = RuleRef(text="system calls that leave the sandbox are refused", source="preset")
+
+
+def wanted(attempt: Attempt) -> list[tuple[Place, Operation]]:
+    """Which access each place of a call needs, leaving out what would fail without a sandbox."""
+    places, kind = attempt.places, attempt.operation
+    if not places:
+        return []
+    first = places[0]
+    if kind == "open":
+        return opening(first, attempt.flags)
+    if kind in ("read", "search"):
+        return [(first, "read")] if first.exists else []
+    if kind == "execute":
+        return [(first, "execute")] if first.kind == "file" else []
+    if kind == "write":
+        return [(first, "write")] if first.kind == "file" and first.writable else []
+    if kind == "create":
+        return [(first, "create")] if can_create(first) else []
+    if kind == "delete":
+        return [(first, "delete")] if can_delete(first) else []
+    if kind == "metadata":
+        return [(first, "metadata")] if first.exists and (first.owned or first.writable) else []
+    second = places[1]
+    if kind == "link":
+        return [(second, "link")] if first.kind == "file" and can_create(second) else []
+    if kind == "rename":
+        if not can_delete(first) or not (second.folder_exists and second.folder_writable):
+            return []
+        return [(first, "rename"), (second, "rename")]
+    return []
+
+
+def opening(place: Place, flags: int) -> list[tuple[Place, Operation]]:
+    writes = flags & O_ACCMODE != 0 or flags & O_TRUNC != 0
+    if not place.exists:
+        return [(place, "create")] if flags & O_CREAT and can_create(place) else []
+    if flags & O_CREAT and flags & O_EXCL:
+        return []
+    if writes:
+        return [(place, "write")] if place.kind != "dir" and place.writable else []
+    return [(place, "read")] if place.readable else []
+
+
+def can_create(place: Place) -> bool:
+    return not place.exists and place.folder_exists and place.folder_writable
+
+
+def can_delete(place: Place) -> bool:
+    return place.exists and place.folder_writable
+
+
+def private(path: str) -> bool:
+    """The sandbox has its own /dev and /proc: the host's say nothing about them."""
+    return path.startswith(("/dev/", "/proc/")) and not path.startswith("/proc/sys/")
+
+
+def grant_for(path: str, operation: Operation, rule: RuleRef) -> str:
+    if rule.source == "protected":
+        return "--git-write" if "/.git" in path and not path.endswith(("/hooks", "/config")) else ""
+    access = "read" if operation in ("read", "execute") else "write"
+    return f'"{path}" = "{access}"'
+
+
+def parse_address(data: bytes) -> str | None:
+    """`host:port` of a socket address that is not this host's loopback; None for all others."""
+    if len(data) < 4:
+        return None
+    family = int.from_bytes(data[:2], "little")
+    port = int.from_bytes(data[2:4], "big")
+    if family == AF_INET and len(data) >= 8:
+        host = ".".join(str(part) for part in data[4:8])
+        return None if host.startswith("127.") or host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
+    if family == AF_INET6 and len(data) >= 24:
+        raw = data[8:24]
+        if raw in (bytes(16), bytes(15) + b"\x01"):
+            return None
+        groups = [f"{int.from_bytes(raw[i : i + 2], 'big'):x}" for i in range(0, 16, 2)]
+        return f"[{':'.join(groups)}]:{port}"
+    return None

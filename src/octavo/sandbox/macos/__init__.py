@@ -1,0 +1,1 @@
+"""macOS: start a command under Seatbelt."""

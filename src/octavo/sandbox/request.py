@@ -1,0 +1,108 @@
+"""A settled profile -> what the planners take: rules as tuples, deny patterns expanded.
+
+Patterns are expanded when a policy is built, within stated limits; a file that appears later and
+matches is not hidden until the next policy. Too many matches is a refusal, never a cut list.
+"""
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from octavo.policy import globs
+from octavo.sandbox.spec import Policy, Refused
+
+if TYPE_CHECKING:
+    from octavo.policy.profile import EffectiveProfile
+
+MOST_MATCHES: Final = 10_000
+MOST_ENTRIES: Final = 500_000
+SKIPPED: Final = ("/proc", "/sys", "/dev")
+PROTECTED: Final = "protected: "
+
+
+def policy_of(
+    profile: "EffectiveProfile",
+    *,
+    notify: bool = False,
+    nested: bool = False,
+    devices: tuple[str, ...] = (),
+    strict_network: bool = False,
+) -> Policy:
+    """The planner's form of a profile that has a sandbox.
+
+    Raises Refused when a deny pattern names more than can be hidden.
+    """
+    written = [
+        (
+            rule.path,
+            rule.access.value,
+            PROTECTED + str(rule.ref) if rule.protected else str(rule.ref),
+        )
+        for rule in (*profile.rules, *profile.aliases)
+    ]
+    hidden = [
+        (path, "none", str(rule.ref))
+        for rule in profile.deny_globs
+        for path in matches(profile, rule.path)
+    ]
+    return Policy(
+        (*written, *hidden),
+        network=network_of(profile, strict=strict_network),
+        unix=profile.network.unix_sockets,
+        nested=nested,
+        notify=notify,
+        devices=devices,
+        stand_ins=tuple(rule.path for rule in profile.rules if rule.stand_in is not None),
+    )
+
+
+def network_of(profile: "EffectiveProfile", *, strict: bool) -> str:
+    """ "on", "off" (private loopback) or "none". Rules per host need the proxy: off without it."""
+    network = profile.network
+    if network.enabled and not is_limited(profile):
+        return "on"
+    return "none" if strict or not network.loopback else "off"
+
+
+def is_limited(profile: "EffectiveProfile") -> bool:
+    """Does the profile name hosts? Only a proxy can tell hosts apart; the kernel cannot."""
+    network = profile.network
+    return bool(network.allow or network.deny or network.mode == "limited")
+
+
+def matches(profile: "EffectiveProfile", pattern: str) -> list[str]:
+    """Existing paths a deny pattern names; nothing below a match, which is hidden as a whole."""
+    glob = globs.compiled(pattern)
+    found: list[str] = []
+    seen = 0
+    todo = [(glob.base, 0)]
+    while todo:
+        folder, depth = todo.pop()
+        for entry in listing(folder):
+            seen += 1
+            if seen > MOST_ENTRIES or len(found) > MOST_MATCHES:
+                raise Refused(
+                    f'"{pattern}" = "deny"',
+                    f"more than {MOST_MATCHES:,} matches or {MOST_ENTRIES:,} entries to look at",
+                    "narrow the pattern, or set glob_scan_max_depth",
+                )
+            if glob.matches(entry.path):
+                found.append(entry.path)
+            elif may_descend(profile, entry, depth):
+                todo.append((entry.path, depth + 1))
+    return sorted(found)
+
+
+def may_descend(profile: "EffectiveProfile", entry: "os.DirEntry[str]", depth: int) -> bool:
+    limit = profile.glob_scan_max_depth
+    if limit is not None and depth + 1 >= limit:
+        return False
+    return entry.is_dir(follow_symlinks=False) and entry.path not in SKIPPED
+
+
+def listing(folder: str) -> "list[os.DirEntry[str]]":
+    """The entries of a folder; none when this user cannot list it: then the command cannot either."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
