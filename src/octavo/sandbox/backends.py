@@ -5,7 +5,16 @@ import sys
 if sys.platform == "linux":
     from octavo.sandbox.linux import disk, mountpoints, oneshot, status
 
-    __all__ = ["disk", "find_bubblewrap", "linux_warm", "mountpoints", "oneshot", "status", "step"]
+    __all__ = [
+        "disk",
+        "find_bubblewrap",
+        "linux_relay",
+        "linux_warm",
+        "mountpoints",
+        "oneshot",
+        "status",
+        "step",
+    ]
 
     def find_bubblewrap() -> str:
         """An installed bubblewrap, or ""."""
@@ -24,6 +33,12 @@ if sys.platform == "linux":
         from octavo.sandbox.linux import launch, notify  # noqa: PLC0415 - not on the short way
 
         return launch, notify
+
+    def linux_relay() -> "ModuleType":
+        """The short way when bytes pass through us."""
+        from octavo.sandbox.linux import relay  # noqa: PLC0415 - not on the short way
+
+        return relay
 
     TYPE_CHECKING = False
     if TYPE_CHECKING:

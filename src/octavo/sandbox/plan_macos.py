@@ -535,8 +535,6 @@ class _Files:
 
     def _again(self, path: str, access: Access, origin: str) -> None:
         rests = {glob: glob.rests(path) for glob in self.globs}
-        if any(() in found for found in rests.values()):
-            return  # a pattern names this very path, and denying wins at equal depth
         self._access(path, access, OPEN[access], f"rule {path!r} ({origin})")
         if access != "none":
             for glob, found in rests.items():

@@ -139,7 +139,8 @@ class WarmLauncher:
         if self._forks is not None:
             return self._forks
         launch, _ = linux_warm()
-        self._forks = started = await asyncio.to_thread(launch.ForkServer)
+        started: ForkServer = await asyncio.to_thread(launch.ForkServer)
+        self._forks = started
         return started
 
     def _find(self, rung: str, policy: Policy) -> Built | None:

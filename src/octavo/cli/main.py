@@ -1,0 +1,91 @@
+"""The table of commands, each loaded when it is asked for, and errors as one line each."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from octavo._version import __version__
+from octavo.protocol.errors import InternalError, OctavoError
+
+COMMANDS: Final = {
+    "sandbox": ("octavo.cli.sandbox", "Run a command inside the sandbox."),
+    "doctor": ("octavo.cli.doctor", "Say what this machine can enforce, and what would help."),
+    "completion": ("octavo.cli.completion", "Print a completion script for your shell."),
+}
+INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """Lists every command without loading any; loads the one that is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="octavo %(version)s")
+def cli() -> None:
+    """A coding agent that runs on your machine, inside a sandbox the operating system enforces.
+
+    Exit codes of our own: 2 wrong use, 3 wrong settings, 4 forbidden by policy, 5 no sandbox
+    here (nothing ran), 7 a limit was reached, 70 a defect. Everything else comes from the command.
+    """
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line; returns the exit code. Nothing but one line per error reaches a person."""
+    try:
+        result = cli.main(args=list(argv), prog_name="octavo", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as problem:
+        return complain(problem.format_message(), hint_of(problem), problem.exit_code)
+    except OctavoError as problem:
+        return complain(str(problem), problem.hint, problem.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except Exception as problem:
+        if os.environ.get("OCTAVO_LOG") == "debug":
+            raise
+        text = f"a defect in Octavo: {type(problem).__name__}: {problem}"
+        return complain(
+            text, "OCTAVO_LOG=debug shows where; please report it", InternalError.exit_code
+        )
+    return result if isinstance(result, int) else 0
+
+
+def hint_of(problem: click.ClickException) -> str | None:
+    context = getattr(problem, "ctx", None)
+    return None if context is None else f"{context.command_path} --help"
+
+
+def complain(text: str, hint: str | None, code: int) -> int:
+    """One line on stderr, and one with what helps."""
+    click.echo(f"octavo: {one_line(text)}", err=True)
+    if hint:
+        click.echo(f"octavo: what helps: {one_line(hint)}", err=True)
+    return code
+
+
+def one_line(text: str) -> str:
+    """Control characters escaped: a path may contain a newline."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,121 @@
+"""`octavo sandbox`: the long way, with settings, profiles, limits, explanations and denials."""
+
+import sys
+from typing import Final
+
+import click
+
+from octavo.cli.sandbox_run import Ask, explain_path, explain_plan, run_here, run_json
+
+MODES: Final = ("read-only", "workspace-write", "danger-full-access")
+PLATFORMS: Final = {"linux": "linux", "macos": "darwin", "windows": "win32"}
+
+
+@click.command(
+    "sandbox",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+)
+@click.option(
+    "-s",
+    "--sandbox",
+    "mode",
+    metavar="MODE",
+    help=f"{', '.join(MODES)}. Default: settings, else read-only.",
+)
+@click.option(
+    "-P", "--permission-profile", metavar="PROFILE", help="A [permissions.NAME] of the settings."
+)
+@click.option(
+    "-p", "--profile", "settings_profile", metavar="NAME", help="Also read NAME.config.toml."
+)
+@click.option(
+    "-c", "--config", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, as TOML."
+)
+@click.option("-C", "--cd", "cwd", metavar="DIR", help="The command's folder. Default: this one.")
+@click.option(
+    "--add-dir", "add_dirs", multiple=True, metavar="DIR", help="One more writable folder."
+)
+@click.option(
+    "--network",
+    type=click.Choice(["off", "on", "none"]),
+    help="off: a private loopback; none: no sockets.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="memory, processes, cpu, wall, output, file-size, files.",
+)
+@click.option(
+    "--git-write",
+    is_flag=True,
+    default=None,
+    help="Let git commit work; hooks and settings stay closed.",
+)
+@click.option(
+    "--unprotected", is_flag=True, help="Do not keep .git, .codex, .agents, .octavo read-only."
+)
+@click.option(
+    "--unix-sockets",
+    is_flag=True,
+    help="Allow sockets on the file system (they ignore read-only mounts).",
+)
+@click.option(
+    "--nested", is_flag=True, help="Let the command make namespaces of its own, as browsers do."
+)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="One more node under /dev, for example dri.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Run, then print one JSON object with output, exit code, denials.",
+)
+@click.option(
+    "--log-denials",
+    is_flag=True,
+    help="Say at the end what was refused, by which rule, and what would allow it.",
+)
+@click.option(
+    "--explain", is_flag=True, help="Print the steps that would confine the command; run nothing."
+)
+@click.option(
+    "--explain-path", metavar="PATH", help="Say what a command may do with PATH, and by which rule."
+)
+@click.option("--rung", "rungs", multiple=True, hidden=True, help="Try only these mechanisms.")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED)
+def command(argv: tuple[str, ...], **options: object) -> int:
+    """Run a command confined by the operating system.
+
+    \b
+    octavo sandbox -- make test                      reads everything, writes nothing
+    octavo sandbox -s workspace-write -- make test   writes this folder and temporary ones
+    octavo sandbox --explain-path ~/.ssh             asks without running anything
+
+    Exit code: the command's own (128 + n for signal n, 126/127 when it cannot be started, 124
+    after --limit wall); 5 when the sandbox cannot be set up, and then nothing ran.
+    """
+    argv = without_platform(argv)
+    ask = Ask(argv=argv, **options)  # type: ignore[arg-type]  # click checked the names and types
+    if ask.explain_path is not None:
+        return explain_path(ask)
+    if not argv:
+        raise click.UsageError("no command was given", ctx=click.get_current_context())
+    if ask.explain:
+        return explain_plan(ask)
+    return run_json(ask) if ask.as_json else run_here(ask)
+
+
+def without_platform(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """`sandbox linux -- CMD` as the reference takes it: the name must be this system's."""
+    if not argv or argv[0] not in PLATFORMS:
+        return argv
+    if PLATFORMS[argv[0]] != sys.platform:
+        raise click.UsageError(f"this is not {argv[0]}", ctx=click.get_current_context())
+    return argv[1:]
