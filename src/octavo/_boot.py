@@ -9,11 +9,6 @@ import sys
 
 from octavo._version import __version__
 
-UNAVAILABLE = 5
-USAGE = 2
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
-ENOENT, ENOTDIR = 2, 20
-
 
 def main() -> int:
     """Run the command line of this process; returns the exit code."""
@@ -24,7 +19,9 @@ def main() -> int:
     if argv[:1] == ["sandbox"] and sys.platform == "linux":
         request = short_sandbox(argv[1:])
         if request is not None:
-            return run_sandbox(request)
+            from octavo.sandbox.short import run_sandbox
+
+            return run_sandbox(request, own_homes(), package())
     from octavo.cli.main import run
 
     return run(argv)
@@ -103,63 +100,14 @@ def unusual(path: str) -> bool:
     return path == "/" or not os.path.isdir(path) or path == os.path.expanduser("~")
 
 
-def run_sandbox(request: Request) -> int:
-    from octavo.sandbox import ladder, presets, spec
-
-    home = os.path.realpath(own_home())
-    temporary = os.environ.get("TMPDIR", "")
-    temporary = os.path.realpath(temporary) if temporary.startswith("/") else ""
-    if request.mode == "read-only":
-        rules = presets.read_only()
-    else:
-        own = (home, os.path.dirname(os.path.realpath(__file__)))
-        rules = presets.workspace_write(
-            request.cwd, tmpdir=temporary or None, roots=tuple(request.roots), own=own
-        )
-    policy = spec.Policy(tuple(rules), network=request.network)
-    command = spec.Command(tuple(request.argv), request.cwd, ladder.environment(os.environ, policy))
-    session = ladder.Session(
-        journal=home + "/state/mountpoints", temporary=(temporary,) if temporary else ()
-    )
-    try:
-        ran = ladder.run(policy, command, session)
-    except spec.Unavailable as problem:
-        return report_unavailable(problem)
-    return report(ran, request.argv[0])
+def own_homes() -> "tuple[str, ...]":
+    """Octavo's home in force, then every folder that may hold settings it obeys."""
+    named = [os.environ.get("OCTAVO_HOME"), os.environ.get("CODEX_HOME")]
+    usual = [os.path.expanduser("~/.octavo"), os.path.expanduser("~/.codex")]
+    homes = [own_home(), *(home for home in named if home), *usual]
+    return tuple(dict.fromkeys(os.path.realpath(home) for home in homes))
 
 
-def report_unavailable(problem: "spec.Unavailable") -> int:
-    complain("the sandbox cannot be set up here, so nothing was run")
-    for reason in problem.reasons:
-        complain("  " + reason)
-    complain("what helps: " + problem.remedy)
-    return UNAVAILABLE
-
-
-def report(ran: "ladder.Ran", name: str) -> int:
-    """Notes about what was left out, then the exit code of the command."""
-    for note in ran.plan.notes:
-        complain("note: " + note)
-    if ran.plan.weaker:
-        complain(f"note: weaker sandbox ({ran.plan.rung}): " + "; ".join(ran.plan.weaker))
-    record = ran.ended.record
-    if record is not None and record.kind == ladder_spawn_failed():
-        reason = os.strerror(record.errno)
-        complain(f"{name}: {reason}")
-        return NOT_FOUND if record.errno in (ENOENT, ENOTDIR) else NOT_EXECUTABLE
-    return ran.ended.exit_code
-
-
-def ladder_spawn_failed() -> int:
-    from octavo.sandbox.backends import status
-
-    return status.SPAWN_FAILED
-
-
-def complain(text: str) -> None:
-    print("octavo: " + text, file=sys.stderr)
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from octavo.sandbox import ladder, spec
+def package() -> str:
+    """The folder of this program's own code."""
+    return os.path.dirname(os.path.realpath(__file__))

@@ -5,7 +5,6 @@
 
 import asyncio
 import os
-import signal
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, Self
@@ -23,6 +22,8 @@ from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.launcher import Launcher, session_for
 
+LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
+"""SIGXCPU and SIGXFSZ where limits are held: Linux."""
 GONE_S: Final = 2.0
 """After the command has ended: this long for the kernel to end what it left behind."""
 
@@ -280,8 +281,7 @@ def limit_of(finished: Finished) -> str | None:
         return "wall"
     if finished.output_limit_reached:
         return "output"
-    named = {signal.SIGXCPU: "cpu", signal.SIGXFSZ: "file-size"}
-    return named.get(signal.Signals(finished.status.signal)) if finished.status.signal else None
+    return LIMIT_SIGNALS.get(finished.status.signal or 0)
 
 
 def kernel_limits(limits: Limits) -> tuple[tuple[str, int], ...]:

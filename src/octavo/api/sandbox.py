@@ -8,7 +8,7 @@ from octavo.config.home import find_home, places_for
 from octavo.config.look import DiskLook
 from octavo.policy.profile import EffectiveProfile, Explanation, effective, from_mapping, preset
 from octavo.protocol.permissions import Access, PermissionRules
-from octavo.sandbox.launcher import Wish
+from octavo.sandbox.wish import Wish
 
 PLATFORM: Final = os.uname().sysname.lower() if hasattr(os, "uname") else "win32"
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import click
 
-from octavo.cli.sandbox_run import Ask, explain_path, explain_plan, run_here, run_json
+from octavo.cli.sandbox_ask import Ask
+from octavo.cli.sandbox_run import explain_path, explain_plan, run_here, run_json
 
 MODES: Final = ("read-only", "workspace-write", "danger-full-access")
 PLATFORMS: Final = {"linux": "linux", "macos": "darwin", "windows": "win32"}

@@ -10,6 +10,7 @@ import click
 assert sys.platform == "linux"
 
 from octavo.api.commands import kernel_limits
+from octavo.cli.sandbox_ask import note, refused_plainly, session
 from octavo.process.child import StartError
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox import ladder
@@ -19,7 +20,7 @@ from octavo.sandbox.warm import new_judge
 
 if TYPE_CHECKING:
     from octavo.cli.limits import Parsed
-    from octavo.cli.sandbox_run import Ask
+    from octavo.cli.sandbox_ask import Ask
     from octavo.policy.profile import EffectiveProfile
     from octavo.sandbox.denial import Judge
     from octavo.sandbox.ladder import Ran
@@ -29,8 +30,6 @@ WALL, LIMIT = 124, 7
 
 def run(ask: "Ask", profile: "EffectiveProfile", wanted: "Parsed") -> int:
     """Run with our own stdin, stdout and stderr; afterwards say what was refused."""
-    from octavo.cli.sandbox_run import note, refused_plainly, session
-
     policy = refused_plainly(profile, ask.wish)
     command = Command(
         ask.argv,

@@ -3,98 +3,22 @@
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Final
 
 import click
 import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
 
 from octavo.api.commands import CommandRunner, CompletedCommand
-from octavo.api.sandbox import PermissionProfile, Sandbox, settle, state_home
+from octavo.api.sandbox import PermissionProfile, Sandbox
 from octavo.cli import limits as limit_words
-from octavo.config.load import load_sandbox_settings, resolve_profile
+from octavo.cli.sandbox_ask import Ask, note, profile_of, refused_plainly, rules_of, session
 from octavo.config.look import DiskLook
 from octavo.process.child import StartError
-from octavo.protocol.errors import SandboxUnavailable, UsageError
-from octavo.sandbox.launcher import HOSTS_NOTE, Wish, session_for
-from octavo.sandbox.request import is_limited, policy_of
-from octavo.sandbox.spec import Refused
+from octavo.protocol.errors import SandboxUnavailable
+from octavo.sandbox.launcher import HOSTS_NOTE
+from octavo.sandbox.request import is_limited
 
-if TYPE_CHECKING:
-    from octavo.policy.profile import EffectiveProfile
-    from octavo.protocol.permissions import PermissionRules
-
-WALL = 124
-
-
-class Ask(Struct, frozen=True, kw_only=True):
-    """The options, as given."""
-
-    argv: tuple[str, ...]
-    mode: str | None = None
-    permission_profile: str | None = None
-    settings_profile: str | None = None
-    overrides: tuple[str, ...] = ()
-    cwd: str | None = None
-    add_dirs: tuple[str, ...] = ()
-    network: str | None = None
-    limits: tuple[str, ...] = ()
-    git_write: bool | None = None
-    unprotected: bool = False
-    unix_sockets: bool = False
-    nested: bool = False
-    devices: tuple[str, ...] = ()
-    as_json: bool = False
-    log_denials: bool = False
-    explain: bool = False
-    explain_path: str | None = None
-    rungs: tuple[str, ...] = ()
-
-    @property
-    def folder(self) -> str:
-        """The command's folder, without symlinks. Raises UsageError when it is none."""
-        named = self.cwd or os.getcwd()
-        folder = os.path.realpath(named)
-        if not os.path.isdir(folder):
-            raise UsageError(f"-C {named}: not a folder")
-        return folder
-
-    @property
-    def wish(self) -> Wish:
-        return Wish(
-            watch_denials=self.log_denials or self.as_json,
-            nested_namespaces=self.nested,
-            devices=self.devices,
-            strict_network=self.network == "none",
-        )
-
-
-def rules_of(ask: Ask) -> "PermissionRules":
-    """Settings and flags together."""
-    settings = load_sandbox_settings(
-        state_home(os.environ),
-        cwd=ask.folder,
-        profile=ask.settings_profile,
-        overrides=ask.overrides,
-    )
-    rules = resolve_profile(
-        settings,
-        cwd=ask.folder,
-        mode=ask.mode,
-        permission_profile=ask.permission_profile,
-        add_dirs=ask.add_dirs,
-        network=None if ask.network is None else ask.network == "on",
-        git_write=ask.git_write,
-        protect=False if ask.unprotected else None,
-    )
-    if ask.unix_sockets:
-        rules = replace(rules, network=replace(rules.network, unix_sockets=True))
-    return rules
-
-
-def profile_of(ask: Ask) -> "EffectiveProfile":
-    return settle(rules_of(ask), ask.folder, os.environ)
+WALL: Final = 124
 
 
 def explain_path(ask: Ask) -> int:
@@ -124,23 +48,6 @@ def explain_plan(ask: Ask) -> int:
         return explain_macos(ask, profile)
     else:
         raise SandboxUnavailable(f"this version has no sandbox for {sys.platform}")
-
-
-def refused_plainly(profile: "EffectiveProfile", wish: Wish) -> Any:  # noqa: ANN401 - spec.Policy, which has no room here
-    try:
-        return policy_of(
-            profile,
-            notify=wish.watch_denials,
-            nested=wish.nested_namespaces,
-            devices=wish.devices,
-            strict_network=wish.strict_network,
-        )
-    except Refused as refusal:
-        raise SandboxUnavailable(str(refusal), hint=refusal.remedy) from refusal
-
-
-def session(ask: Ask) -> Any:  # noqa: ANN401
-    return session_for(state_home(os.environ), os.environ, ask.rungs or None)
 
 
 def run_here(ask: Ask) -> int:
@@ -213,7 +120,3 @@ def as_object(done: CompletedCommand) -> dict[str, object]:
         "rung": done.rung,
         "notes": done.notes,
     }
-
-
-def note(text: str) -> None:
-    click.echo(f"octavo: note: {text}", err=True)

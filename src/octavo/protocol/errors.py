@@ -49,13 +49,13 @@ class PolicyError(OctavoError):
     exit_code = 4
 
 
-class SandboxUnavailable(OctavoError):
+class SandboxUnavailable(OctavoError):  # noqa: N818 - says what is, not that it is an error
     """This machine cannot confine the command as asked: the command did not run."""
 
     exit_code = 5
 
 
-class LimitReached(OctavoError):
+class LimitReached(OctavoError):  # noqa: N818 - says what happened
     """A budget, time or size limit ended the work."""
 
     exit_code = 7

@@ -3,7 +3,7 @@
 import sys
 
 if sys.platform == "linux":
-    from octavo.sandbox.linux import disk, mountpoints, oneshot, status
+    from octavo.sandbox.linux import disk, mountpoints, oneshot, shared, status
 
     __all__ = [
         "disk",
@@ -12,6 +12,7 @@ if sys.platform == "linux":
         "linux_warm",
         "mountpoints",
         "oneshot",
+        "shared",
         "status",
         "step",
     ]
@@ -45,3 +46,16 @@ if sys.platform == "linux":
         from types import ModuleType
 
         from octavo.sandbox.linux.view import Step
+
+
+if sys.platform == "darwin":
+
+    def macos() -> "tuple[ModuleType, ModuleType]":
+        """Starting commands under Seatbelt, and reading its denials from the system log."""
+        from octavo.sandbox.macos import denials, launch  # noqa: PLC0415 - only when a command runs
+
+        return launch, denials
+
+    TYPE_CHECKING = False
+    if TYPE_CHECKING:
+        from types import ModuleType

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.spec import ProcessSpec
     from octavo.sandbox.confined import Confined
-    from octavo.sandbox.spec import Policy
+    from octavo.sandbox.wish import Wish
 
 
 class Platform:
@@ -22,7 +22,7 @@ class Platform:
         self,
         spec: "ProcessSpec",
         profile: "EffectiveProfile",
-        policy: "Policy",
+        wish: "Wish",
         *,
         limits: tuple[tuple[str, int], ...],
     ) -> "Confined":

@@ -18,8 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from octavo.sandbox.linux.oneshot import Ended
     from octavo.sandbox.linux.relay import Watcher
+    from octavo.sandbox.linux.single import Ended
     from octavo.sandbox.linux.status import Record
 
 EPERM, EACCES, EINVAL, ENOSPC, ENOSYS, EUSERS, EOPNOTSUPP = 1, 13, 22, 28, 38, 87, 95

@@ -9,16 +9,15 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.confined import Confined
-from octavo.sandbox.request import is_limited, policy_of
+from octavo.sandbox.request import is_limited
 from octavo.sandbox.session import RUNGS, Session
-from octavo.sandbox.spec import Refused
 
 if sys.platform == "linux":
     from octavo.sandbox.warm import Platform
+elif sys.platform == "darwin":
+    from octavo.sandbox.seatbelt import Platform
 else:
     from octavo.sandbox.elsewhere import Platform
 if sys.platform != "win32":
@@ -27,18 +26,9 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.spec import ProcessSpec
+    from octavo.sandbox.wish import Wish
 
 HOSTS_NOTE: Final = "rules per host need the managed proxy, which this version does not have: no host can be reached"
-
-
-class Wish(Struct, frozen=True, kw_only=True):
-    """What a caller may ask of a sandbox besides its profile."""
-
-    watch_denials: bool = False
-    nested_namespaces: bool = False
-    devices: tuple[str, ...] = ()
-    strict_network: bool = False
-    """Refuse every socket instead of offering a private loopback."""
 
 
 class Launcher:
@@ -53,7 +43,7 @@ class Launcher:
         spec: "ProcessSpec",
         profile: "EffectiveProfile",
         *,
-        wish: Wish,
+        wish: "Wish",
         limits: tuple[tuple[str, int], ...] = (),
     ) -> Confined:
         """Start one command; the caller closes `child`.
@@ -63,19 +53,9 @@ class Launcher:
         """
         if profile.unrestricted:
             return await unconfined(spec, profile, limits)
-        try:
-            policy = policy_of(
-                profile,
-                notify=wish.watch_denials,
-                nested=wish.nested_namespaces,
-                devices=wish.devices,
-                strict_network=wish.strict_network,
-            )
-        except Refused as refusal:
-            raise SandboxUnavailable(str(refusal), hint=refusal.remedy) from refusal
         if self._platform is None:
             self._platform = Platform(self._session)
-        confined = await self._platform.start(spec, profile, policy, limits=limits)
+        confined = await self._platform.start(spec, profile, wish, limits=limits)
         hosts = (HOSTS_NOTE,) if is_limited(profile) else ()
         confined.notes = (*profile.warnings, *hosts, *confined.notes)
         return confined

@@ -5,13 +5,14 @@ matches is not hidden until the next policy. Too many matches is a refusal, neve
 """
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from octavo.policy import globs
 from octavo.sandbox.spec import Policy, Refused
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
+    from octavo.sandbox.wish import Wish
 
 MOST_MATCHES: Final = 10_000
 MOST_ENTRIES: Final = 500_000
@@ -19,14 +20,7 @@ SKIPPED: Final = ("/proc", "/sys", "/dev")
 PROTECTED: Final = "protected: "
 
 
-def policy_of(
-    profile: "EffectiveProfile",
-    *,
-    notify: bool = False,
-    nested: bool = False,
-    devices: tuple[str, ...] = (),
-    strict_network: bool = False,
-) -> Policy:
+def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
     """The planner's form of a profile that has a sandbox.
 
     Raises Refused when a deny pattern names more than can be hidden.
@@ -46,16 +40,16 @@ def policy_of(
     ]
     return Policy(
         (*written, *hidden),
-        network=network_of(profile, strict=strict_network),
+        network=network_of(profile, strict=wish.strict_network),
         unix=profile.network.unix_sockets,
-        nested=nested,
-        notify=notify,
-        devices=devices,
+        nested=wish.nested_namespaces,
+        notify=wish.watch_denials,
+        devices=wish.devices,
         stand_ins=tuple(rule.path for rule in profile.rules if rule.stand_in is not None),
     )
 
 
-def network_of(profile: "EffectiveProfile", *, strict: bool) -> str:
+def network_of(profile: "EffectiveProfile", *, strict: bool) -> Literal["on", "off", "none"]:
     """ "on", "off" (private loopback) or "none". Rules per host need the proxy: off without it."""
     network = profile.network
     if network.enabled and not is_limited(profile):

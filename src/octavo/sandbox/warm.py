@@ -21,9 +21,10 @@ from octavo.process.child import StartError
 from octavo.process.spec import ExitStatus, ProcessSpec, Terminal
 from octavo.protocol.errors import InternalError, SandboxUnavailable, UsageError
 from octavo.sandbox import ladder
-from octavo.sandbox.backends import disk, linux_warm, mountpoints, oneshot, status
+from octavo.sandbox.backends import disk, linux_warm, mountpoints, shared, status
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Judge
+from octavo.sandbox.request import policy_of
 from octavo.sandbox.session import Session
 from octavo.sandbox.spec import Command, Plan, Policy, Refused
 from octavo.sandbox.stale import Footprint
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from octavo.sandbox.denial import Denial
     from octavo.sandbox.linux.launch import ForkServer, PolicyServer, Spawned
     from octavo.sandbox.linux.status import Record
+    from octavo.sandbox.wish import Wish
 
 MOST_POLICIES: Final = 16
 """Built policies kept at once; the longest unused goes first."""
@@ -229,10 +231,14 @@ class Platform:
         self,
         spec: ProcessSpec,
         profile: "EffectiveProfile",
-        policy: Policy,
+        wish: "Wish",
         *,
         limits: tuple[tuple[str, int], ...],
     ) -> Confined:
+        try:
+            policy = policy_of(profile, wish)
+        except Refused as refusal:
+            raise SandboxUnavailable(str(refusal), hint=refusal.remedy) from refusal
         judge = new_judge(profile) if policy.notify else None
         child = await self._warm.start(spec, policy, judge=judge, limits=limits)
         weaker = tuple(f"this machine cannot hold: {what}" for what in child.plan.weaker)
@@ -489,7 +495,7 @@ class ConfinedChild:
         if terminal is None:
             raise UsageError("this command has no terminal to resize")
         size = Terminal(rows=rows, cols=cols)
-        oneshot.set_window(terminal, size.rows, size.cols)
+        shared.set_window(terminal, size.rows, size.cols)
 
     def close(self) -> None:
         if self._closed:

@@ -11,8 +11,8 @@ import sys
 
 assert sys.platform == "linux"
 
-from octavo.sandbox.linux import init, landlock, oneshot, relay_child, status
-from octavo.sandbox.linux.policyserver import Frozen, frozen_fields
+from octavo.sandbox.linux import init, landlock, relay_child, shared, status
+from octavo.sandbox.linux.shared import Frozen, frozen_fields
 from octavo.sandbox.linux.status import Record
 from octavo.sandbox.linux.view import PROC_CONTROLS
 
@@ -20,8 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from octavo.sandbox.linux.oneshot import Command, Plan
-    from octavo.sandbox.linux.policyserver import Request
+    from octavo.sandbox.linux.shared import Command, Plan, Request
 
 PROGRAMS = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap")
 START = (
@@ -143,7 +142,7 @@ def restrict(plan: Frozen, report: int, terminals: "tuple[int, ...]") -> None:
     try:
         rules = init.open_rules(abi, plan.landlock)
         init.privileges()
-        filters = oneshot.programs(plan)
+        filters = shared.programs(plan)
     except OSError as error:
         raise init.ConfineFailed("landlock", error) from error
     how = init.Confinement(abi=abi, rules=rules, filters=filters, proc=False)

@@ -14,13 +14,13 @@ import sys
 
 assert sys.platform == "linux"
 
-from octavo.sandbox.linux import oneshot, policyserver, status, sysc, wire
+from octavo.sandbox.linux import policyserver, shared, status, sysc, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from octavo.sandbox.linux.policyserver import Request
+    from octavo.sandbox.linux.shared import Request
 else:
     import _signal
 
@@ -53,12 +53,12 @@ def main() -> None:
 
 def start_policy(channel: "_socket.socket", request: "Request", fds: "list[int]") -> None:
     """("policy", plan) with the server's end of a socket: answers (pid,) and a pidfd."""
-    plan = policyserver.Frozen(request[1])
+    plan = shared.Frozen(request[1])
     try:
-        pid, pidfd = sysc.clone(oneshot.namespaces(plan) & ~sysc.CLONE_NEWPID)
+        pid, pidfd = sysc.clone(shared.namespaces(plan) & ~sysc.CLONE_NEWPID)
     except OSError as error:
         failed = status.Record(
-            status.STEP_FAILED, index=oneshot.NAMESPACE_STEP, errno=error.errno or 0
+            status.STEP_FAILED, index=shared.NAMESPACE_STEP, errno=error.errno or 0
         )
         os.write(fds[0], failed.encode())
         wire.send(channel, ("failed",))
@@ -79,7 +79,7 @@ def start_keeper(channel: "_socket.socket", request: "Request", fds: "list[int]"
     if pid == 0:
         try:
             channel.close()
-            plan = policyserver.Frozen(request[1])
+            plan = shared.Frozen(request[1])
             if plan.rung == "bubblewrap":
                 wrap(plan, request[2], fds)
             policyserver.keep(plan, request[2], fds)
@@ -89,7 +89,7 @@ def start_keeper(channel: "_socket.socket", request: "Request", fds: "list[int]"
     os.close(pidfd)
 
 
-def wrap(plan: "policyserver.Frozen", command: "Request", fds: "list[int]") -> None:
+def wrap(plan: "shared.Frozen", command: "Request", fds: "list[int]") -> None:
     """Become bubblewrap for one command."""
     from octavo.sandbox.linux import bubblewrap  # noqa: PLC0415 - only where it is needed
 
@@ -100,4 +100,4 @@ def wrap(plan: "policyserver.Frozen", command: "Request", fds: "list[int]") -> N
     os.setsid()
     sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
     terminals = (0, 1, 2) if command[4] else ()
-    bubblewrap.become(plan, policyserver.Asked(command), fds[3], terminals)
+    bubblewrap.become(plan, shared.Asked(command), fds[3], terminals)

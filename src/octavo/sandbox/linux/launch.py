@@ -11,14 +11,14 @@ import threading
 
 assert sys.platform == "linux"
 
-from octavo.sandbox.linux import bubblewrap, oneshot, policyserver, status, sysc, wire
+from octavo.sandbox.linux import bubblewrap, shared, status, sysc, wire
 from octavo.sandbox.linux.relay_child import HANDED_LISTENER, HANDED_TERMINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from octavo.sandbox.linux.oneshot import Command, Plan
+    from octavo.sandbox.linux.shared import Command, Plan
     from octavo.sandbox.linux.status import Record
 else:
     import _signal
@@ -63,9 +63,7 @@ class ForkServer:
         """Build a policy's view once. Raises BuildFailed."""
         ours, theirs = wire.pair()
         with self.lock:
-            wire.send(
-                self.channel, ("policy", policyserver.frozen_fields(plan)), (theirs.fileno(),)
-            )
+            wire.send(self.channel, ("policy", shared.frozen_fields(plan)), (theirs.fileno(),))
             theirs.close()
             value, fds = answer(self.channel)
         ours.settimeout(REPLY_S)
@@ -83,7 +81,7 @@ class ForkServer:
     def keep(self, plan: "Plan", command: "Command", standard: "tuple[int, ...]") -> "Spawned":
         """Start a command without namespaces, under a keeper."""
         ours, theirs = wire.pair()
-        fields = policyserver.frozen_fields(plan)
+        fields = shared.frozen_fields(plan)
         with self.lock:
             request = ("keep", fields, command_fields(command))
             wire.send(self.channel, request, (*standard, theirs.fileno()))
@@ -199,7 +197,7 @@ class Spawned:
             os.close(fd)
         if record is not None and record.index == status.INSIDE:
             self.started = True
-        return record if record is not None or self.started else oneshot.never_inside()
+        return record if record is not None or self.started else shared.never_inside()
 
     def wait(self) -> "Record | None":
         """The record that ends the story."""
@@ -237,7 +235,7 @@ def command_fields(command: "Command") -> "tuple[object, ...]":
     return (command.argv, command.env, command.cwd, command.limits, command.terminal)
 
 
-def answer(channel: "_socket.socket") -> "policyserver.Request":
+def answer(channel: "_socket.socket") -> "shared.Request":
     try:
         value, fds = wire.receive(channel)
     except TimeoutError as error:

@@ -15,8 +15,8 @@ from octavo.sandbox.linux import (
     init,
     keeper,
     landlock,
-    oneshot,
     relay_child,
+    shared,
     status,
     sysc,
     view,
@@ -27,45 +27,16 @@ from octavo.sandbox.linux.status import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
-    Request = tuple[Any, ...]
 else:
     import _signal
 
 PER_COMMAND = sysc.CLONE_NEWNS | sysc.CLONE_NEWPID
 IGNORED_BY_US = (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
-FIELDS = ("rung", "steps", "landlock", "network", "unix", "nested", "notify", "reads")
 
 
-class Frozen:
-    """A plan as it came over the wire: the fields the inside needs."""
-
-    def __init__(self, fields: "tuple[Any, ...]") -> None:
-        self.rung: str
-        self.steps: tuple[tuple[str, ...], ...]
-        self.landlock: tuple[tuple[str, str], ...]
-        self.network: str
-        self.unix: bool
-        self.nested: bool
-        self.notify: bool
-        self.reads: bool
-        for name, value in zip(FIELDS, fields, strict=True):
-            setattr(self, name, value)
-
-
-class Asked:
-    """A command as it came over the wire."""
-
-    def __init__(self, fields: "Request") -> None:
-        self.argv, self.env, self.cwd, self.limits, self.terminal = fields
-
-
-def frozen_fields(plan: object) -> "tuple[object, ...]":
-    return tuple(getattr(plan, name) for name in FIELDS)
-
-
-def serve(fd: int, plan: Frozen) -> "NoReturn":
+def serve(fd: int, plan: shared.Frozen) -> "NoReturn":
     """Build the view, report, then clone one init per request until the socket closes."""
     sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
     channel = _socket.socket(fileno=os.dup(fd))
@@ -81,7 +52,7 @@ def serve(fd: int, plan: Frozen) -> "NoReturn":
         if value is None:
             os._exit(0)
         reap()
-        request: Request = value  # type: ignore[assignment]  # from our own side
+        request: shared.Request = value  # type: ignore[assignment]  # from our own side
         if request[0] == "spare":
             make_spare(channel, ready)
         else:
@@ -90,7 +61,7 @@ def serve(fd: int, plan: Frozen) -> "NoReturn":
             os.close(received)
 
 
-def build(plan: Frozen, report: int) -> "init.Confinement | None":
+def build(plan: shared.Frozen, report: int) -> "init.Confinement | None":
     """Once per policy: the view, and all that commands inherit."""
     try:
         view.build(plan.steps)
@@ -101,9 +72,9 @@ def build(plan: Frozen, report: int) -> "init.Confinement | None":
         phase = "privileges"
         init.privileges()
         phase = "filter"
-        for program in oneshot.programs(plan, "server"):
+        for program in shared.programs(plan, "server"):
             init.install(program)
-        filters = oneshot.programs(plan, "command")
+        filters = shared.programs(plan, "command")
     except view.StepFailed as failure:
         status.send(report, Record(status.STEP_FAILED, index=failure.index, errno=failure.errno))
         return None
@@ -123,7 +94,10 @@ def reap() -> None:
 
 
 def run_one(
-    channel: "_socket.socket", ready: "init.Confinement", command: "Request", fds: "list[int]"
+    channel: "_socket.socket",
+    ready: "init.Confinement",
+    command: "shared.Request",
+    fds: "list[int]",
 ) -> None:
     """("run", command) with stdin, stdout, stderr and the report socket: answers (pid,), pidfd."""
     pid, pidfd = clone_init(channel, command, fds)
@@ -135,19 +109,21 @@ def run_one(
 
 
 def clone_init(
-    channel: "_socket.socket", command: "Request", fds: "list[int]"
+    channel: "_socket.socket", command: "shared.Request", fds: "list[int]"
 ) -> "tuple[int, int]":
     try:
         return sysc.clone(PER_COMMAND)
     except OSError as error:  # too many processes or namespaces: this command only
-        report = Record(status.STEP_FAILED, index=oneshot.NAMESPACE_STEP, errno=error.errno or 0)
+        report = Record(status.STEP_FAILED, index=shared.NAMESPACE_STEP, errno=error.errno or 0)
         if len(fds) > 3:
             status.send(fds[3], report)
         wire.send(channel, ("failed", error.errno or 0))
         return -1, -1
 
 
-def start_inside(ready: "init.Confinement", command: "Request", fds: "list[int]") -> "NoReturn":
+def start_inside(
+    ready: "init.Confinement", command: "shared.Request", fds: "list[int]"
+) -> "NoReturn":
     """In the clone: restrict, take over the descriptors, become pid 1 of one command."""
     report = fds[3]
     try:
@@ -168,7 +144,7 @@ def start_inside(ready: "init.Confinement", command: "Request", fds: "list[int]"
         os._exit(125)
 
 
-def begin(command: "Request", fds: "list[int]") -> "NoReturn":
+def begin(command: "shared.Request", fds: "list[int]") -> "NoReturn":
     argv, env, cwd, limits, terminal = command
     for number in IGNORED_BY_US:  # by the fork server, not by whoever asked for this command
         _signal.signal(number, _signal.SIG_DFL)
@@ -203,7 +179,7 @@ def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoRetu
         if listener >= 0:
             report = _socket.socket(fileno=os.dup(fds[3]))
             relay_child.hand(report, relay_child.HANDED_LISTENER, listener)
-        request: Request = value  # type: ignore[assignment]  # from our own side
+        request: shared.Request = value  # type: ignore[assignment]  # from our own side
         begin(request[1], fds)
     except init.ConfineFailed as failure:
         status.send(channel.fileno(), failure.record)
@@ -211,12 +187,12 @@ def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoRetu
         os._exit(125)
 
 
-def keep(plan: Frozen, command: "Request", fds: "list[int]") -> "NoReturn":
+def keep(plan: shared.Frozen, command: "shared.Request", fds: "list[int]") -> "NoReturn":
     """Landlock alone: no namespaces, so a keeper ends the command's leftovers."""
     keeper.keep(lambda: without_namespaces(plan, command, fds))
 
 
-def without_namespaces(plan: Frozen, command: "Request", fds: "list[int]") -> None:
+def without_namespaces(plan: shared.Frozen, command: "shared.Request", fds: "list[int]") -> None:
     try:
         os.setsid()
         abi = landlock.abi()
@@ -225,5 +201,5 @@ def without_namespaces(plan: Frozen, command: "Request", fds: "list[int]") -> No
     except OSError as error:
         status.send(fds[3], init.ConfineFailed("landlock", error).record)
         return
-    how = init.Confinement(abi=abi, rules=rules, filters=oneshot.programs(plan), proc=False)
+    how = init.Confinement(abi=abi, rules=rules, filters=shared.programs(plan), proc=False)
     start_inside(how, command, fds)

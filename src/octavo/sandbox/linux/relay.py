@@ -15,15 +15,16 @@ import time
 assert sys.platform == "linux"
 
 from octavo.sandbox.linux import status, sysc
-from octavo.sandbox.linux.oneshot import Ended, forwarded_signals, inner_of, never_inside, start
 from octavo.sandbox.linux.relay_child import HANDED_TERMINAL
+from octavo.sandbox.linux.shared import never_inside
+from octavo.sandbox.linux.single import Ended, forwarded_signals, inner_of, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable
 
-    from octavo.sandbox.linux.oneshot import Command, Plan
+    from octavo.sandbox.linux.shared import Command, Plan
     from octavo.sandbox.linux.status import Record
 else:
     import _signal

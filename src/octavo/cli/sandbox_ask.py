@@ -1,0 +1,105 @@
+"""The options of `octavo sandbox`, and what they come to together with the settings."""
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from octavo.api.sandbox import settle, state_home
+from octavo.config.load import load_sandbox_settings, resolve_profile
+from octavo.protocol.errors import SandboxUnavailable, UsageError
+from octavo.sandbox.launcher import session_for
+from octavo.sandbox.request import policy_of
+from octavo.sandbox.session import Session
+from octavo.sandbox.spec import Policy, Refused
+from octavo.sandbox.wish import Wish
+
+if TYPE_CHECKING:
+    from octavo.policy.profile import EffectiveProfile
+    from octavo.protocol.permissions import PermissionRules
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """The options, as given."""
+
+    argv: tuple[str, ...]
+    mode: str | None = None
+    permission_profile: str | None = None
+    settings_profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    cwd: str | None = None
+    add_dirs: tuple[str, ...] = ()
+    network: str | None = None
+    limits: tuple[str, ...] = ()
+    git_write: bool | None = None
+    unprotected: bool = False
+    unix_sockets: bool = False
+    nested: bool = False
+    devices: tuple[str, ...] = ()
+    as_json: bool = False
+    log_denials: bool = False
+    explain: bool = False
+    explain_path: str | None = None
+    rungs: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The command's folder, without symlinks. Raises UsageError when it is none."""
+        named = self.cwd or os.getcwd()
+        folder = os.path.realpath(named)
+        if not os.path.isdir(folder):
+            raise UsageError(f"-C {named}: not a folder")
+        return folder
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(
+            watch_denials=self.log_denials or self.as_json,
+            nested_namespaces=self.nested,
+            devices=self.devices,
+            strict_network=self.network == "none",
+        )
+
+
+def rules_of(ask: Ask) -> "PermissionRules":
+    """Settings and flags together."""
+    settings = load_sandbox_settings(
+        state_home(os.environ),
+        cwd=ask.folder,
+        profile=ask.settings_profile,
+        overrides=ask.overrides,
+    )
+    rules = resolve_profile(
+        settings,
+        cwd=ask.folder,
+        mode=ask.mode,
+        permission_profile=ask.permission_profile,
+        add_dirs=ask.add_dirs,
+        network=None if ask.network is None else ask.network == "on",
+        git_write=ask.git_write,
+        protect=False if ask.unprotected else None,
+    )
+    if ask.unix_sockets:
+        rules = replace(rules, network=replace(rules.network, unix_sockets=True))
+    return rules
+
+
+def profile_of(ask: Ask) -> "EffectiveProfile":
+    return settle(rules_of(ask), ask.folder, os.environ)
+
+
+def refused_plainly(profile: "EffectiveProfile", wish: Wish) -> Policy:
+    try:
+        return policy_of(profile, wish)
+    except Refused as refusal:
+        raise SandboxUnavailable(str(refusal), hint=refusal.remedy) from refusal
+
+
+def session(ask: Ask) -> Session:
+    return session_for(state_home(os.environ), os.environ, ask.rungs or None)
+
+
+def note(text: str) -> None:
+    click.echo(f"octavo: note: {text}", err=True)

@@ -1,0 +1,1 @@
+"""Mind: may it? Decisions from values, never from the disk."""

@@ -1,0 +1,1 @@
+"""Hands: children of any kind."""

@@ -1,0 +1,13 @@
+"""What a caller may ask of a sandbox besides its profile."""
+
+from msgspec import Struct
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """Further wishes for one command; all of them are off by default."""
+
+    watch_denials: bool = False
+    nested_namespaces: bool = False
+    devices: tuple[str, ...] = ()
+    strict_network: bool = False
+    """Refuse every socket instead of offering a private loopback."""
