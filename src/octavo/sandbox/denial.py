@@ -288,7 +288,7 @@ def private(path: str) -> bool:
 
 def grant_for(path: str, operation: Operation, rule: RuleRef) -> str:
     if rule.source == "protected":
-        return "--git-write" if "/.git" in path and not path.endswith(("/hooks", "/config")) else ""
+        return "--git-write" if rule.text.startswith('".git"') else ""
     access = "read" if operation in ("read", "execute") else "write"
     return f'"{path}" = "{access}"'
 

@@ -13,7 +13,8 @@ import sys
 
 assert sys.platform == "linux"
 
-HARMLESS_CONTENT = b".\n"  # `.git/commondir` that says "right here"
+# a "pointer" is `.git/commondir` that says "right here"
+CONTENT = {"file": b"", "pointer": b".\n"}
 LOCK = "lock"
 
 
@@ -86,7 +87,7 @@ def create(path: str, kind: str) -> None:
             os.mkdir(path, 0o555)
         else:
             fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444)
-            os.write(fd, HARMLESS_CONTENT)
+            os.write(fd, CONTENT[kind])
             os.close(fd)
     except FileExistsError:  # another command made it a moment ago; the launch checks its kind
         pass
@@ -100,11 +101,7 @@ def remove(path: str, kind: str, device: int, inode: int) -> None:
             return
         if kind == "dir" and there.st_mode & 0o222 == 0:
             os.rmdir(path)
-        elif (
-            kind != "dir"
-            and there.st_size == len(HARMLESS_CONTENT)
-            and there.st_mode & 0o777 == 0o444
-        ):
+        elif kind in CONTENT and there.st_size == len(CONTENT[kind]) and not there.st_mode & 0o222:
             os.unlink(path)
     except OSError:  # gone, or somebody has put something in it: theirs now
         pass
