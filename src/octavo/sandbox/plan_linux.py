@@ -51,7 +51,7 @@ class Entries:
         self.temporary = temporary
         self.by_path: dict[str, Entry] = {}
         self.creates: dict[str, str] = {}
-        self.stand_ins: frozenset[str] = frozenset()
+        self.stand_ins: dict[str, str] = {}
         self.links: dict[str, str] = {}
         self.notes: list[str] = []
 
@@ -102,8 +102,9 @@ class Entries:
             if kind != "dir" and i < len(parts) - 1:
                 return  # a file stands where a folder would be: nothing can be below it
         self._put(path, access, self.look.kind(path), origin)
-        if origin.startswith(PROTECTED_ORIGIN) and self.look.synthetic(path):
-            self.creates[path] = "dir"  # made by another command that runs now: keep it for us too
+        made = self.look.synthetic(path) if origin.startswith(PROTECTED_ORIGIN) else ""
+        if made:  # by another command that runs now: keep it for us too
+            self.creates[path] = made
 
     def governing(self, path: str) -> str:
         """The access that decides a path so far; links do not decide."""
@@ -133,8 +134,9 @@ class Entries:
                 return
         if not self.look.writable(folder):
             return  # then the command cannot create it either
-        kind: Kind = "file" if path in self.stand_ins else "dir"
-        self.creates[path] = kind
+        text = self.stand_ins.get(path)
+        kind: Kind = "dir" if text is None else "file"
+        self.creates[path] = "pointer" if text else kind
         self.by_path[path] = Entry("read", kind, origin)
 
     def _inside_repository(self, folder: str) -> bool:
@@ -174,7 +176,7 @@ def plan(
 
 def resolve_rules(policy: Policy, look: "Look", temporary: "tuple[str, ...]") -> Entries:
     entries = Entries(look, temporary)
-    entries.stand_ins = frozenset(policy.stand_ins)
+    entries.stand_ins = policy.stand_ins
     ordered = sorted(policy.rules, key=lambda rule: (depth(rule[0]), STRICTNESS[rule[1]]))
     # writable roots first: whether a symlink or a missing name matters depends on them
     for path, access, origin in ordered:

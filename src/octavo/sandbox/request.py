@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Final, Literal
 
 from octavo.policy import globs
+from octavo.policy.profile import stand_ins
 from octavo.sandbox.spec import Policy, Refused
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         nested=wish.nested_namespaces,
         notify=wish.watch_denials,
         devices=wish.devices,
-        stand_ins=tuple(rule.path for rule in profile.rules if rule.stand_in is not None),
+        stand_ins=stand_ins(profile),
     )
 
 

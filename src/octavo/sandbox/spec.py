@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         def writable(self, path: str) -> bool:
             """May this user create an entry in the directory?"""
 
-        def synthetic(self, path: str) -> bool:
-            """Is it an empty folder that nobody may write: a mount point made by us?"""
+        def synthetic(self, path: str) -> str:
+            """What we would have created there as a mount point ("dir", "file", "pointer"), or ""."""
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on a plan, not an accident
@@ -70,10 +70,10 @@ class Policy:
         nested: bool = False,
         notify: bool = False,
         devices: "tuple[str, ...]" = (),
-        stand_ins: "tuple[str, ...]" = (),
+        stand_ins: "dict[str, str] | None" = None,
     ) -> None:
-        self.stand_ins = stand_ins
-        """Missing paths that need a harmless file, not a folder, as their mount point."""
+        self.stand_ins = stand_ins or {}
+        """Missing paths that need a file with this text, not a folder, as their mount point."""
         self.rules = rules
         """The deepest rule decides; nothing matches means no access."""
         self.network = network
@@ -141,7 +141,7 @@ class Plan:
         self.landlock = landlock
         """(path, "read" | "write" | "device" | "proc") that stay allowed."""
         self.creates = creates
-        """(path, "dir" | "file") to make on the host as mount points, and to remove afterwards."""
+        """(path, "dir" | "file" | "pointer") to make on the host as mount points, and to remove afterwards."""
         self.notes = notes
         """What was left out and why; shown to the user."""
         self.weaker = weaker

@@ -35,12 +35,20 @@ class Disk:
     def writable(self, path: str) -> bool:
         return os.access(path, os.W_OK | os.X_OK)
 
-    def synthetic(self, path: str) -> bool:
+    def synthetic(self, path: str) -> str:
+        """The kind of mount point we would have made there; see mountpoints.CONTENT."""
         try:
-            mode = os.lstat(path).st_mode
-            return mode & S_IFMT == 0o040000 and mode & 0o222 == 0 and not os.listdir(path)
+            there = os.lstat(path)
+            if there.st_mode & 0o222:
+                return ""
+            kind = KINDS.get(there.st_mode & S_IFMT)
+            if kind == "dir":
+                return "" if os.listdir(path) else "dir"
+            if kind != "file":
+                return ""
+            return {0: "file", 2: "pointer"}.get(there.st_size, "")
         except OSError:
-            return False
+            return ""
 
 
 def look(path: str) -> "Kind":
