@@ -20,7 +20,9 @@ INSTALL_DEADLINE_S = 1200
 
 def main() -> int:
     if not (3, 11) <= sys.version_info[:2] <= (3, 14):
-        sys.exit(f"Octavo needs Python 3.11 to 3.14; this is {sys.version.split()[0]} ({sys.executable}).")
+        sys.exit(
+            f"Octavo needs Python 3.11 to 3.14; this is {sys.version.split()[0]} ({sys.executable})."
+        )
     wanted = fingerprint()
     if STAMP.is_file() and STAMP.read_text() == wanted:
         return 0
@@ -36,7 +38,12 @@ def main() -> int:
 
 
 def fingerprint() -> str:
-    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), str(ROOT).encode()]
+    parts = [
+        LOCK.read_bytes(),
+        (ROOT / "pyproject.toml").read_bytes(),
+        sys.version.encode(),
+        str(ROOT).encode(),
+    ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

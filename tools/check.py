@@ -22,25 +22,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./check", description=__doc__)
     parser.add_argument("--fix", action="store_true", help="repair what can be repaired first")
     parser.add_argument("--all", action="store_true", help="also the slow tests and the wheel")
+    parser.add_argument("--no-tests", action="store_true", help="everything but the tests")
     options = parser.parse_args()
     os.chdir(ROOT)
     if options.fix:
         run("fix", [str(BIN / "ruff"), "check", "--fix", "-q", *PLACES])
         run("format", [str(BIN / "ruff"), "format", "-q", *PLACES])
-    steps = plan(everything=options.all)
+    steps = plan(everything=options.all, tests=not options.no_tests)
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         good = list(pool.map(lambda step: run(*step), steps))
     sizes()
     return 0 if all(good) else 1
 
 
-def plan(*, everything: bool) -> list[tuple[str, list[str]]]:
+def plan(*, everything: bool, tests: bool) -> list[tuple[str, list[str]]]:
     """Name and command of every step; the longest first, so that two cores stay busy."""
     python = sys.executable
     marks = [] if everything else ["-m", "not slow"]
-    steps = [("tests", [python, "-m", "pytest", "-q", "-n", "2", *marks])]
+    steps = [("tests", [python, "-m", "pytest", "-q", "-n", "2", *marks])] if tests else []
     steps += [
-        (f"types {platform}", [str(BIN / "mypy"), "--platform", platform, "--cache-dir", f".mypy_cache/{platform}"])
+        (
+            f"types {platform}",
+            [str(BIN / "mypy"), "--platform", platform, "--cache-dir", f".mypy_cache/{platform}"],
+        )
         for platform in TYPES
     ]
     steps += [
@@ -85,7 +89,9 @@ def sizes() -> None:
                 length = (node.end_lineno or 0) - node.lineno + 1
                 functions.append(length)
                 if length > SECOND_LOOK_FUNCTION:
-                    print(f"look  {path.relative_to(ROOT)}:{node.lineno} {node.name} has {length} lines")
+                    print(
+                        f"look  {path.relative_to(ROOT)}:{node.lineno} {node.name} has {length} lines"
+                    )
     print(f"sizes {len(modules)} modules, {sum(modules)} lines, median {statistics.median(modules):.0f}; "
           f"functions: median {statistics.median(functions):.0f}, "
           f"p90 {statistics.quantiles(functions, n=10)[-1]:.0f}")  # fmt: skip

@@ -115,6 +115,18 @@ async def test_what_cannot_be_started_says_so_and_leaves_nothing(room, stdio, pr
     assert caught.value.hint
 
 
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read all")
+@pytest.mark.parametrize("stdio", [Pipes(), Terminal()])
+async def test_a_folder_on_the_path_that_may_not_be_read_does_not_hide_what_is_wrong(
+    room, tmp_path, stdio
+):
+    (tmp_path / "locked").mkdir(mode=0)
+    path = f"{tmp_path}/locked:/usr/bin:/bin"
+    with pytest.raises(StartError) as caught:
+        await start(room.spec("no-such-program-here", stdio=stdio, env={"PATH": path}))
+    assert caught.value.shell_code == 127
+
+
 @pytest.mark.parametrize("stdio", [Pipes(), Terminal()])
 async def test_a_missing_folder_is_named(room, stdio):
     with pytest.raises(StartError, match="/no/such/folder"):

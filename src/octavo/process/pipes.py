@@ -12,6 +12,7 @@ import asyncio
 import errno
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,7 +170,7 @@ def _spawn(spec: ProcessSpec, argv: Sequence[str], *, pass_fds: tuple[int, ...] 
         except OSError as error:
             # The name on the error is the folder when it was the folder that failed.
             folder = spec.cwd if spec.cwd is not None and error.filename == spec.cwd else None
-            raise StartError(spec.argv[0], error, folder=folder) from error
+            raise refusal(spec, error, folder=folder) from error
         except UnicodeEncodeError as error:
             raise UsageError(f"{error.object!r} cannot be passed to a command") from error
         # Waiting is ours: without this Popen would warn, and collect the child behind our back.
@@ -243,4 +244,13 @@ def _judge(spec: ProcessSpec, report: bytes) -> None:
     if report == stage.READY:
         return
     number = int(report.removeprefix(stage.READY) or errno.ECHILD)
-    raise StartError(spec.argv[0], OSError(number, os.strerror(number)))
+    raise refusal(spec, OSError(number, os.strerror(number)))
+
+
+def refusal(spec: ProcessSpec, error: OSError, *, folder: str | None = None) -> StartError:
+    """What to raise. A folder on PATH that may not be read is not the program's fault."""
+    program, path = spec.argv[0], spec.env.get("PATH", os.defpath)
+    bare = folder is None and os.sep not in program
+    if bare and error.errno == errno.EACCES and not shutil.which(program, os.F_OK, path):
+        error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return StartError(program, error, folder=folder)

@@ -1,0 +1,82 @@
+"""What every room's tests may use: a workspace, a home for Octavo's state, the installed program."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# machines differ and are shared; how long one example takes says nothing about the code
+settings.register_profile("octavo", deadline=None)
+settings.load_profile("octavo")
+
+PROGRAM = Path(sys.executable).with_name("octavo")
+DEADLINE_S = 60
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    """The `octavo` that belongs to the Python that runs these tests."""
+    if not PROGRAM.exists():
+        pytest.skip("octavo is not installed beside this Python")
+    return str(PROGRAM)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """An empty folder for a command to work in."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def octavo_home(tmp_path: Path) -> Path:
+    """An empty OCTAVO_HOME."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@dataclass
+class Octavo:
+    """Runs the program as a shell would, with a home and a folder of its own."""
+
+    program: str
+    home: Path
+    cwd: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OCTAVO_", "CODEX_"))}
+        return {**kept, "OCTAVO_HOME": str(self.home), **self.env, **more}
+
+    def __call__(self, *args: str | bytes, env=None, cwd=None, **more):
+        """Run to its end. `env` replaces single variables; the rest goes to subprocess.run."""
+        options = {
+            "cwd": cwd or self.cwd,
+            "env": self.environ(**(env or {})),
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "text": True,
+            "errors": "surrogateescape",
+            "timeout": DEADLINE_S,
+            **more,
+        }
+        if "input" in options:
+            del options["stdin"]
+        return subprocess.run([self.program, *args], **options)
+
+    def config(self, text: str) -> Path:
+        """Write the settings file of this home."""
+        path = self.home / "config.toml"
+        path.write_text(text)
+        return path
+
+
+@pytest.fixture
+def octavo(program: str, octavo_home: Path, workspace: Path) -> Octavo:
+    return Octavo(program, octavo_home, workspace)
