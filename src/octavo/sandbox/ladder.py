@@ -55,6 +55,8 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
 
     Raises Unavailable when none does: then nothing was started.
     """
+    check_limits(command.limits)
+    check_loader(policy, os.environ)
     reasons: list[str] = []
     remedy = REMEDY
     for rung in session.rungs:
@@ -75,6 +77,34 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
         if not condemned(plan, ended.record):
             break
     raise Unavailable(tuple(reasons), remedy)
+
+
+def check_limits(limits: "tuple[tuple[str, int], ...]") -> None:
+    """Raises Unavailable for a limit that this kernel would not hold for this user."""
+    if os.getuid() == 0 and any(name == "processes" for name, _ in limits):
+        raise Unavailable(
+            ("limit on processes: the kernel exempts uid 0 from it",),
+            "run as an ordinary user, or leave this limit out",
+        )
+
+
+LOADER_VARIABLES = ("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT")
+
+
+def check_loader(policy: Policy, outside: "Mapping[str, str]") -> None:
+    """This very process was started with the caller's libraries: none may lie where commands write.
+
+    Raises Unavailable naming the variable; a Python program cannot undo that after the fact.
+    """
+    writable = [path for path, access, _ in policy.rules if access == "write"]
+    for name in LOADER_VARIABLES:
+        for entry in outside.get(name, "").replace(" ", ":").split(":"):
+            path = os.path.realpath(entry) if entry else ""
+            if path and any(plan_linux.under(path, root) for root in writable):
+                raise Unavailable(
+                    (f"{name} names {entry}, which commands in this sandbox can write",),
+                    f"start octavo without {name}",
+                )
 
 
 def make_plan(

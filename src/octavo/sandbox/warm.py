@@ -26,7 +26,7 @@ from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Judge
 from octavo.sandbox.request import policy_of
 from octavo.sandbox.session import Session
-from octavo.sandbox.spec import Command, Plan, Policy, Refused
+from octavo.sandbox.spec import Command, Plan, Policy, Refused, Unavailable
 from octavo.sandbox.stale import Footprint
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ class WarmLauncher:
         SandboxUnavailable when no mechanism here holds the policy: nothing was started.
         StartError when the sandbox stands but the command cannot be started in it.
         """
+        try:
+            ladder.check_limits(limits)
+        except Unavailable as problem:
+            raise SandboxUnavailable(str(problem), hint=problem.remedy) from problem
         command = Command(
             spec.argv,
             spec.cwd or os.getcwd(),
