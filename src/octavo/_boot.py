@@ -31,10 +31,12 @@ class Request:
     """The options of `octavo sandbox` that need no settings."""
 
     def __init__(self) -> None:
-        self.mode = "read-only"
+        self.mode = ""
         self.cwd = ""
         self.roots: list[str] = []
-        self.network = "off"
+        self.network = ""
+        self.tmpdir = True
+        self.slash_tmp = True
         self.argv: list[str] = []
 
 
@@ -64,20 +66,53 @@ def short_sandbox(args: "list[str]") -> "Request | None":
             request.roots.append(args[at + 1])
         at += 2
     request.argv = args[at:]
-    plain = request.mode in ("read-only", "workspace-write") and request.network in ("off", "on")
-    if not plain or not request.argv or has_settings():
+    settings = simple_settings(own_home())
+    if settings is None or not request.argv:
         return None
-    return request if resolve(request) else None
+    obey(request, settings)
+    plain = request.mode in ("read-only", "workspace-write") and request.network in ("off", "on")
+    return request if plain and resolve(request) else None
+
+
+def simple_settings(home: str) -> "tuple[object, ...] | None":
+    """What the settings file says, when the long way has noted that it is this simple; else None.
+
+    (mode or "", writable roots, network, without $TMPDIR, without /tmp)
+    """
+    named = os.environ.get("OCTAVO_HOME") or os.environ.get("CODEX_HOME")
+    if named and not os.path.isdir(named):
+        return None  # the long way says what is wrong
+    if not os.path.lexists(f"{home}/config.toml"):
+        return ("", (), False, False, False)
+    import marshal
+
+    from octavo.config.note_key import NOTE, settings_key
+
+    try:
+        key = settings_key(home)
+        with open(f"{home}/{NOTE}", "rb") as file:
+            noted, settings = marshal.load(file)  # noqa: S302 - our own folder, never writable inside
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    return settings if noted == key else None
+
+
+def obey(request: Request, settings: "tuple[object, ...]") -> None:
+    """Settings where the command line says nothing."""
+    mode, roots, network, no_tmpdir, no_slash_tmp = settings
+    request.mode = request.mode or str(mode) or "read-only"
+    if request.mode == "workspace-write":
+        assert isinstance(roots, tuple)
+        request.roots = [*roots, *request.roots]
+        request.tmpdir, request.slash_tmp = not no_tmpdir, not no_slash_tmp
+        request.network = request.network or ("on" if network else "off")
+    request.network = request.network or "off"
 
 
 def own_home() -> str:
     """Octavo's folder: OCTAVO_HOME, else CODEX_HOME, else ~/.octavo."""
     named = os.environ.get("OCTAVO_HOME") or os.environ.get("CODEX_HOME")
     return named or os.path.expanduser("~/.octavo")
-
-
-def has_settings() -> bool:
-    return os.path.lexists(own_home() + "/config.toml")
 
 
 def resolve(request: Request) -> bool:

@@ -27,7 +27,7 @@ RULES = {
     "closed": 'closed" = "read"',
     "hidden": 'hidden" = "deny"',
     "secret": 'secret" = "deny"',
-    "network": "enabled = false",
+    "network": "network off",
 }
 
 
@@ -50,10 +50,13 @@ class Kind:
 
 
 def kind(name, body, operation, subject, rule="root", **more):
-    grants = {"root": '"{}" = "{}"', "hidden": '"{}" = "{}"', "secret": '"{}" = "{}"',
-              "closed": '"{}" = "{}"', "network": "--network on"}  # fmt: skip
-    if "grant" not in more:
-        more["grant"] = grants.get(rule, "")
+    """A new, removed or moved name needs its folder; everything else the path itself."""
+    if "grant" not in more and rule in ("root", "closed", "hidden", "secret"):
+        access = "read" if operation in ("read", "execute") else "write"
+        folder = operation in ("create", "delete", "rename", "link")
+        more["grant"] = f"{os.path.dirname(subject) if folder else subject} {access}"
+    if rule == "network":
+        more["grant"] = "--network on"
     return Kind(name, body, operation, subject, rule, **more)
 
 
@@ -65,7 +68,8 @@ WRITING = [
     kind("open for reading, truncating", "call('openat', CWD, O + '/file', 0o1000, 0)", "write", "O/file"),
     kind("open for appending", "call('openat', CWD, O + '/file', 0o2001, 0)", "write", "O/file"),
     kind("create exclusively", "call('openat', CWD, O + '/new', 0o301, 0o644)", "create", "O/new"),
-    kind("an unnamed file", "call('openat', CWD, O + '/dir', 0o20200002, 0o600)", "create", "O/dir"),
+    kind("an unnamed file", "call('openat', CWD, O + '/dir', 0o20200002, 0o600)", "create", "O/dir",
+         grant="O/dir write"),
     kind("the old open", "call('open', O + '/file', 1, 0)", "write", "O/file", needs="open"),
     kind("openat below a folder",
          "call('openat', os.open(O, os.O_RDONLY), 'file', 1, 0)", "write", "O/file"),
@@ -82,9 +86,11 @@ WRITING = [
     kind("below the protected .git", "call('openat', CWD, W + '/.git/HEAD', 1, 0)",
          "write", "W/.git/HEAD", "protected", grant="--git-write"),
     kind("a new hook", "call('openat', CWD, W + '/.git/hooks/pre-commit', 0o101, 0o755)",
-         "create", "W/.git/hooks/pre-commit", "protected", grant="--git-write"),
+         "create", "W/.git/hooks/pre-commit", "protected", grant="W/.git/hooks write"),
+    kind("a new object", "call('openat', CWD, W + '/.git/index.lock', 0o101, 0o644)",
+         "create", "W/.git/index.lock", "protected", grant="--git-write"),
     kind("the git settings", "call('openat', CWD, W + '/.git/config', 1, 0)",
-         "write", "W/.git/config", "protected"),
+         "write", "W/.git/config", "protected", grant="W/.git/config write"),
     kind("a file closed by its own rule", "call('openat', CWD, W + '/a/b/closed/file', 1, 0)",
          "write", "W/a/b/closed/file", "closed"),
 ]  # fmt: skip
@@ -107,12 +113,20 @@ NAMES = [
          "rename", "O/new"),
     kind("exchange two names", "call('renameat2', CWD, O + '/file', CWD, O + '/other', 2)",
          "rename", "O/file"),
+    kind("link of a symlink", "call('linkat', CWD, O + '/link', CWD, O + '/new', 0)", "link", "O/new"),
     kind("link", "call('link', O + '/file', O + '/new')", "link", "O/new", needs="link"),
     kind("linkat", "call('linkat', CWD, O + '/file', CWD, O + '/new', 0)", "link", "O/new"),
     kind("symlink", "call('symlink', 'file', O + '/new')", "create", "O/new", needs="symlink"),
     kind("symlinkat", "call('symlinkat', 'file', CWD, O + '/new')", "create", "O/new"),
     kind("rename a protected folder", "call('renameat2', CWD, W + '/.git', CWD, W + '/old', 0)",
-         "rename", "W/.git", "protected", grant="--git-write"),
+         "rename", "W/.git", "protected", grant="W/.git write"),
+    kind("make a missing protected folder", "call('mkdirat', CWD, W + '/.codex', 0o755)",
+         "create", "W/.codex", "protected", grant="W/.codex write"),
+    kind("put a folder in the place of a missing protected one",
+         "call('renameat2', CWD, W + '/own_dir', CWD, W + '/.agents', 0)",
+         "rename", "W/.agents", "protected", grant="W/.agents write"),
+    kind("a link as a missing protected folder", "call('symlinkat', 'own_dir', CWD, W + '/.codex')",
+         "create", "W/.codex", "protected", grant="W/.codex write"),
     kind("rename a folder that holds a closed one",
          "call('renameat2', CWD, W + '/a', CWD, W + '/old', 0)", "rename", "W/a", "closed", grant=""),
     kind("replace a folder that holds a closed one",
@@ -129,7 +143,7 @@ METADATA = [
     kind("chown", "call('chown', O + '/file', os.getuid(), os.getgid())", "metadata", "O/file",
          needs="chown"),
     kind("lchown of a symlink", "call('lchown', O + '/link', os.getuid(), os.getgid())",
-         "metadata", "O/link", needs="lchown"),
+         "metadata", "O/link", needs="lchown", grant="O write"),
     kind("fchown", "call('fchown', os.open(O + '/file', os.O_RDONLY), os.getuid(), os.getgid())",
          "metadata", "O/file"),
     kind("fchownat", "call('fchownat', CWD, O + '/file', os.getuid(), os.getgid(), 0)",
@@ -183,6 +197,10 @@ NETWORK = [
     kind("a datagram to an address",
          "call('sendto', call('socket', 2, 2, 0), b'x', 1, 0, address(2, 53, bytes((192, 0, 2, 1))), 16)",
          "connect", "192.0.2.1:53", "network", free=False),
+    kind("a version 4 address on a socket of version 6",
+         "call('connect', call('socket', 10, 1, 0),"
+         " address(10, 80, bytes(10) + bytes((255, 255, 192, 0, 2, 1))), 28)",
+         "connect", "192.0.2.1:80", "network", free=False),
     kind("a socket on the file system", "call('socket', 1, 1, 0)", "socket", "AF_UNIX", "filter",
          grant="--unix-sockets"),
     kind("a pair that could send by name", "call('socketpair', 1, 2, 0, ctypes.create_string_buffer(8))",
@@ -251,12 +269,19 @@ def place(tmp_path_factory):
         yield made
 
 
+def grant_text(place: Room, grant: str) -> str:
+    """`O/file write` as the record says it."""
+    if grant.startswith("--") or not grant:
+        return grant
+    path, access = grant.rsplit(" ", 1)
+    return f'"{place.tree.named(path)}" = "{access}"'
+
+
 def check_record(place: Room, expected: Kind, denials) -> None:
     subject = place.tree.named(expected.subject)
     assert [(d.operation, d.subject, d.count) for d in denials] == [(expected.operation, subject, 1)]
     denial = denials[0]
-    access = "read" if expected.operation in ("read", "execute") else "write"
-    assert denial.grant == expected.grant.format(subject, access)
+    assert denial.grant == grant_text(place, expected.grant)
     assert 0 <= denial.at_ms < 20_000
     if expected.rule in LINES:
         assert denial.rule.source == "config"
@@ -286,3 +311,254 @@ def test_a_refused_call_gives_exactly_one_record(place, expected):
 @pytest.mark.parametrize("expected", here([one for one in KINDS if one.free]))
 def test_the_same_call_works_without_a_sandbox(place, expected):
     assert place.without_sandbox(expected.body) == "worked"
+
+
+# what helps ------------------------------------------------------------------------------------
+
+GRANTED = (
+    "open for writing only", "open and create", "an unnamed file", "unlinkat", "unlinkat of a folder",
+    "mkdirat", "renameat", "linkat", "symlinkat", "fchmodat", "lchown of a symlink", "utimensat",
+    "read a hidden file", "read in a hidden folder", "list a hidden folder", "a new hook",
+    "the git settings", "rename a protected folder", "make a missing protected folder",
+    "a file closed by its own rule",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("expected", [p for p in here(KINDS) if p.id in GRANTED])
+def test_the_grant_lets_the_same_call_work(tmp_path, place, expected):
+    with room(tmp_path) as fresh:
+        line = grant_text(fresh, expected.grant)
+        table = "[permissions.case.filesystem]\n"
+        others = [
+            rule for rule in fresh.config.read_text().splitlines(keepends=True)
+            if not rule.startswith(line.partition(" = ")[0] + " = ")
+        ]  # fmt: skip
+        fresh.config.write_text("".join(others).replace(table, f"{table}{line}\n"))
+        done = fresh.provoke(expected.body)
+        assert done.output.text == "worked"
+        assert done.denials == ()
+
+
+@pytest.mark.parametrize("body", [
+    "call('openat', CWD, W + '/.git/HEAD', 1, 0)",
+    "call('openat', CWD, W + '/.git/index.lock', 0o101, 0o644)",
+])  # fmt: skip
+def test_git_write_lets_git_write_what_the_grant_said(tmp_path, body):
+    with room(tmp_path) as fresh:
+        done = fresh.provoke(body, sandbox=Sandbox.workspace_write(git_write=True))
+        assert (done.output.text, done.denials) == ("worked", ())
+
+
+def test_the_same_refusal_many_times_is_one_record_with_a_count(place):
+    done = place.provoke("for _ in range(7):\n    os.path.exists(O) and os.access(O, 2)\n"
+                         "    try:\n        call('openat', CWD, O + '/file', 1, 0)\n"
+                         "    except OSError:\n        pass")  # fmt: skip
+    assert [(d.subject, d.count) for d in done.denials] == [(place.tree.named("O/file"), 7)]
+
+
+def test_records_come_in_the_order_of_the_calls(place):
+    body = "for name in ('other', 'file', 'full/inner'):\n    try:\n        os.chmod(O + '/' + name, 0)\n    except OSError:\n        pass"
+    names = [d.subject.rpartition("outside/")[2] for d in place.provoke(body).denials]
+    assert names == ["other", "file", "full/inner"]
+
+
+# ordinary failures -----------------------------------------------------------------------------
+
+ORDINARY = {
+    "a missing file": "call('openat', CWD, O + '/missing', 0, 0)",
+    "a missing file, for writing": "call('openat', CWD, O + '/missing', 1, 0)",
+    "a missing folder above": "call('openat', CWD, O + '/missing/new', 0o101, 0o644)",
+    "a file in the middle of a path": "call('openat', CWD, O + '/file/new', 0o101, 0o644)",
+    "a name that exists": "call('openat', CWD, O + '/file', 0o301, 0o644)",
+    "a folder that exists": "call('mkdirat', CWD, O + '/dir', 0o755)",
+    "a link that exists": "call('symlinkat', 'x', CWD, O + '/file')",
+    "a folder opened for writing": "call('openat', CWD, O + '/dir', 1, 0)",
+    "a folder removed that has something in it": "call('unlinkat', CWD, O + '/full', 0x200)",
+    "a folder removed as a file": "call('unlinkat', CWD, O + '/dir', 0)",
+    "a file removed as a folder": "call('unlinkat', CWD, O + '/file', 0x200)",
+    "a missing name removed": "call('unlinkat', CWD, O + '/missing', 0)",
+    "a missing name renamed": "call('renameat2', CWD, O + '/missing', CWD, O + '/new', 0)",
+    "a rename that must not replace": "call('renameat2', CWD, O + '/file', CWD, O + '/other', 1)",
+    "an exchange with a missing name": "call('renameat2', CWD, O + '/file', CWD, O + '/missing', 2)",
+    "a folder renamed over a file": "call('renameat2', CWD, O + '/dir', CWD, O + '/file', 0)",
+    "a file renamed over a folder": "call('renameat2', CWD, O + '/file', CWD, O + '/dir', 0)",
+    "a folder renamed over a full one": "call('renameat2', CWD, O + '/dir', CWD, O + '/full', 0)",
+    "a hard link to a folder": "call('linkat', CWD, O + '/dir', CWD, O + '/new', 0)",
+    "a symlink that must not be followed": "call('openat', CWD, O + '/link', 0o400001, 0)",
+    "a file that has to be a folder": "call('openat', CWD, O + '/file', 0o200001, 0)",
+    "a mode of a missing file": "call('fchmodat', CWD, O + '/missing', 0o600)",
+    "a closed descriptor": "call('fchmod', 99, 0o600)",
+    "a truncated folder": "call('truncate', O + '/dir', 0)",
+    "a descriptor opened for reading, written": "os.write(os.open(O + '/file', 0), b'x')",
+    "a path that is empty": "call('openat', CWD, '', 1, 0)",
+    "a path that is too long": "call('openat', CWD, O + '/x' * 3000, 0o101, 0o644)",
+    "a pointer to nowhere": "call('openat', CWD, 8, 0o101, 0o644)",
+    "a port nobody listens on": "call('connect', call('socket', 2, 1, 0), address(2, 1, bytes((127, 0, 0, 1))), 16)",
+    "a port nobody listens on, version 6":
+        "call('connect', call('socket', 10, 1, 0), address(10, 1, bytes(15) + bytes((1,))), 28)",
+    "a loopback address on a socket of version 6":
+        "call('connect', call('socket', 10, 1, 0),"
+        " address(10, 1, bytes(10) + bytes((255, 255, 127, 0, 0, 1))), 28)",
+    "an address that is not ours": "call('bind', call('socket', 2, 1, 0), address(2, 0, bytes((192, 0, 2, 1))), 16)",
+    "a connection without an address": "call('connect', call('socket', 2, 1, 0), bytes(2), 2)",
+    "a pipe nobody reads": "r, w = os.pipe()\nos.close(r)\nos.write(w, b'x')",
+    "a missing process": "os.kill(999_999, 15)",
+    "no child": "os.wait()",
+    "a missing program": "os.execv(O + '/missing', ['missing'])",
+    "a program that is a folder": "os.execv(O + '/dir', ['dir'])",
+    "a program that may not be executed": "os.execv(O + '/file', ['file'])",
+    "a folder that is a file": "os.chdir(O + '/file')",
+    "a missing key in the environment": "os.unsetenv('=')",
+    "io_uring, which looks absent": "call('io_uring_setup', 1, ctypes.create_string_buffer(200))",
+}  # fmt: skip
+
+AS_ORDINARY_USER = {
+    "a file of root": "call('openat', CWD, '/etc/passwd', 1, 0)",
+    "a folder of root": "call('mkdirat', CWD, '/etc/octavo', 0o755)",
+    "the mode of a file of root": "call('fchmodat', CWD, '/etc/passwd', 0o777)",
+    "a mount": "call('mount', 'none', O, 'tmpfs', 0, 0)",
+    "the machine's name": "call('sethostname', 'x', 1)",
+    "a mount namespace without a user namespace": "call('unshare', 0x20000)",
+    "another root": "call('chroot', O)",
+    "a kernel module": "call('init_module', 0, 0, b'')",
+    "loading a program into the kernel": "call('bpf', 5, bytes(64), 64)",
+    "raw packets": "call('socket', 17, 3, 0)",
+}
+
+
+def test_at_least_twenty_ordinary_failures_are_scripted():
+    assert len(ORDINARY) >= 20
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_an_ordinary_failure_gives_no_record(place, name):
+    done = place.provoke(ORDINARY[name])
+    assert done.output.text.startswith("refused"), done.output.text
+    assert done.denials == ()
+
+
+@pytest.mark.parametrize("name", [name for name in ORDINARY if "looks absent" not in name])
+def test_an_ordinary_failure_fails_without_a_sandbox_too(place, name):
+    assert place.without_sandbox(ORDINARY[name]).startswith("refused")
+
+
+@pytest.mark.skipif(ROOT, reason="root may do these without a sandbox")
+@pytest.mark.parametrize("name", AS_ORDINARY_USER)
+def test_what_an_ordinary_user_may_never_do_gives_no_record(place, name):
+    done = place.provoke(AS_ORDINARY_USER[name])
+    assert done.output.text.startswith("refused"), done.output.text
+    assert done.denials == ()
+
+
+COMMANDS = {
+    "ls": "ls -la / /etc /usr/bin",
+    "id": "id",
+    "find": "find /etc -name 'passwd*'",
+    "a pipe that breaks": "yes | head -1",
+    "git": "git init -q repo && cd repo && git status --short && git log -1",
+    "python": f"{sys.executable} -c pass",
+    "a temporary file": "f=$(mktemp ./x.XXXX) && rm $f",
+    "copying": "cp -a /etc/passwd mine && mv mine other && ln -s other link && rm other link",
+    "an archive": "tar cf a.tar own && tar tf a.tar",
+    "make": "printf 'all:\n\techo made > made\n' > Makefile && make -s && cat made",
+    "exit": "exit 3",
+    "a signal": "kill -TERM $$",
+    "words only": "echo 'Permission denied'; echo 'Read-only file system' >&2; exit 1",
+    "cat of a missing file": "cat /missing/file",
+    "date and uname": "date; uname -a; hostname; nproc; df .; free; ps",
+    "redirection to null": "echo x > /dev/null; cat < /dev/null; echo y >> /dev/stderr",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_ordinary_command_gives_no_record(tmp_path, place, name):
+    os.makedirs(folder := f"{place.tree.work}/{name.replace(' ', '-')}")
+    (open(f"{folder}/own", "w")).close()
+    done = place.run(["sh", "-c", f"cd {folder} && {COMMANDS[name]}"])
+    assert [str(d) for d in done.denials] == [], done.output.text
+
+
+def test_words_in_the_output_are_never_evidence(place):
+    text = "sh: cannot create /etc/x: Read-only file system\nOperation not permitted\n"
+    done = place.run(["printf", text])
+    assert (done.exit_code, done.output.text, done.denials) == (0, text, ())
+
+
+# A name is looked up by sending to the servers in /etc/resolv.conf. Where those are other hosts,
+# the lookup is a refused connection and is reported; where this host answers itself, it is not.
+def test_a_failed_name_lookup_names_the_servers_that_could_not_be_asked(place):
+    with open("/etc/resolv.conf") as file:
+        servers = [line.split()[1] for line in file if line.startswith("nameserver") and line.split()[1:]]
+    body = "import socket\ntry:\n    socket.getaddrinfo('host.example', 80)\nexcept socket.gaierror:\n    raise OSError(113, 'name')"
+    done = place.provoke(body)
+    assert done.output.text.startswith("refused")
+    outside = {f"{s}:53" for s in servers[:3] if ":" not in s and not s.startswith("127.")}
+    asked = {d.subject for d in done.denials if ":" in d.subject}
+    assert asked <= outside
+    assert bool(asked) == bool(outside)
+    assert {d.operation for d in done.denials} <= {"connect"}
+
+
+# other policies, other rungs, other doors ------------------------------------------------------
+
+STRICT = {
+    "a socket": ("call('socket', 2, 1, 0)", "socket", "AF_INET"),
+    "a socket of version 6": ("call('socket', 10, 2, 0)", "socket", "AF_INET6"),
+    "routing tables": ("call('socket', 16, 3, 0)", "socket", "AF_NETLINK"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_without_any_network_the_socket_itself_is_refused_once(place, name):
+    body, operation, subject = STRICT[name]
+    done = place.provoke(body, sandbox=Sandbox.from_profile(place.profile, strict_network=True))
+    assert done.output.text == "refused EPERM"
+    assert [(d.operation, d.subject, d.count) for d in done.denials] == [(operation, subject, 1)]
+
+
+def test_a_rule_of_a_program_says_so(place):
+    mapping = {"filesystem": {":root": "read", ":cwd": "write"}}
+    sandbox = Sandbox.from_profile(PermissionProfile.from_mapping(mapping))
+    (denial,) = place.provoke("os.mkdir(O + '/new')", sandbox=sandbox).denials
+    assert (denial.rule.source, denial.rule.file) == ("program", None)
+
+
+def test_a_rule_of_a_mode_says_so(place):
+    (denial,) = place.provoke("os.mkdir(O + '/new')", sandbox=Sandbox.read_only()).denials
+    assert (denial.rule.source, denial.rule.text) == ("preset", '":root" = "read"')
+
+
+def test_nobody_is_asked_when_denials_are_not_watched(place):
+    done = place.provoke("os.mkdir(O + '/new')", watch_denials=False)
+    assert (done.output.text, done.denials) == ("refused EROFS", ())
+
+
+ON_LANDLOCK = {
+    "a file": ("call('openat', CWD, O + '/file', 1, 0)", "write", "O/file"),
+    "a new file": ("call('openat', CWD, O + '/new', 0o101, 0o644)", "create", "O/new"),
+    "a removed file": ("call('unlinkat', CWD, O + '/file', 0)", "delete", "O/file"),
+    "a new folder": ("call('mkdirat', CWD, O + '/new', 0o755)", "create", "O/new"),
+    "a renamed file": ("call('renameat2', CWD, O + '/file', CWD, O + '/new', 0)", "rename", "O/file"),
+    "a truncated file": ("call('truncate', O + '/file', 0)", "write", "O/file"),
+    "a socket": ("call('socket', 2, 1, 0)", "socket", "AF_INET"),
+    "tracing": ("call('ptrace', 0, 0, 0, 0)", "trace", "ptrace"),
+    "a user namespace": ("call('unshare', 0x10000000)", "namespace", "unshare"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    with room(tmp_path_factory.mktemp("bare"), rungs=("landlock",)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", ON_LANDLOCK)
+def test_landlock_alone_gives_the_same_records(bare, name):
+    body, operation, subject = ON_LANDLOCK[name]
+    mapping = {"filesystem": {":root": "read", ":cwd": "write"}, "network": False}
+    rules = PermissionProfile.from_mapping({**mapping, "protect_metadata": False})
+    done = bare.provoke(body, sandbox=Sandbox.from_profile(rules))
+    assert done.rung == "landlock"
+    assert done.output.text.startswith("refused"), done.output.text
+    wanted = [(operation, bare.tree.named(subject), 1)]
+    assert [(d.operation, d.subject, d.count) for d in done.denials] == wanted

@@ -4,12 +4,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from octavo.config.home import find_home, places_for
 from octavo.config.look import DiskLook
 from octavo.policy.profile import EffectiveProfile, Explanation, effective, from_mapping, preset
 from octavo.protocol.permissions import Access, PermissionRules
 from octavo.sandbox.wish import Wish
 
+PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PLATFORM: Final = os.uname().sysname.lower() if hasattr(os, "uname") else "win32"
 
 
@@ -127,6 +130,8 @@ def settle(rules: PermissionRules, cwd: str, environ: Mapping[str, str]) -> Effe
         environ=environ,
         platform="darwin" if PLATFORM == "darwin" else "linux",
     )
+    # our own program is obeyed later, outside the sandbox: as closed as our own settings
+    places = replace(places, own_homes=(*places.own_homes, PACKAGE))
     return effective(rules, places, look=DiskLook())
 
 

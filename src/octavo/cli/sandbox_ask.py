@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from octavo.api.sandbox import settle, state_home
 from octavo.config.load import load_sandbox_settings, resolve_profile
+from octavo.config.note import write as note_settings
+from octavo.config.note_key import NOTE, settings_key
 from octavo.protocol.errors import SandboxUnavailable, UsageError
 from octavo.sandbox.launcher import session_for
 from octavo.sandbox.request import policy_of
@@ -65,12 +67,13 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 def rules_of(ask: Ask) -> "PermissionRules":
     """Settings and flags together."""
+    home = state_home(os.environ)
+    key = key_before_reading(home)
     settings = load_sandbox_settings(
-        state_home(os.environ),
-        cwd=ask.folder,
-        profile=ask.settings_profile,
-        overrides=ask.overrides,
+        home, cwd=ask.folder, profile=ask.settings_profile, overrides=ask.overrides
     )
+    if key is not None and ask.settings_profile is None and not ask.overrides:
+        note_settings(os.path.join(home, NOTE), key, settings)
     rules = resolve_profile(
         settings,
         cwd=ask.folder,
@@ -84,6 +87,14 @@ def rules_of(ask: Ask) -> "PermissionRules":
     if ask.unix_sockets:
         rules = replace(rules, network=replace(rules.network, unix_sockets=True))
     return rules
+
+
+def key_before_reading(home: str) -> tuple[object, ...] | None:
+    """Of the file that is about to be read; None when there is none."""
+    try:
+        return settings_key(home)
+    except OSError:  # reading it says what is wrong, if anything is
+        return None
 
 
 def profile_of(ask: Ask) -> "EffectiveProfile":

@@ -26,7 +26,7 @@ def closed(work: Settling) -> dict[str, FileRule]:
     rules: dict[str, FileRule] = {}
     for home in work.places.own_homes:
         place = resolve(home, work.look)
-        why = f"{printable(home)} holds Octavo's own settings and is kept read-only"
+        why = f"{printable(home)} is Octavo's own and is kept read-only"
         for path in (*place.links, place.path):
             _close(work, rules, Closed(path, why))
     own = set(rules)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct
 
+from octavo.policy.protect import GIT_CLOSED
 from octavo.protocol.permissions import Access, RuleRef
 
 if TYPE_CHECKING:
@@ -26,11 +27,16 @@ class Place(Protocol):
 
     kind: str
     exists: bool
+    empty: bool
+    """A folder without entries."""
+    ours: bool
+    """It looks like a mount point that a sandbox made for a missing name."""
     owned: bool
     readable: bool
     writable: bool
     folder_exists: bool
     folder_writable: bool
+    folder_ours: bool
 
 
 class Attempt(Protocol):
@@ -60,6 +66,9 @@ Operation = Literal[
 ]  # fmt: skip
 
 O_ACCMODE, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY = 0o3, 0o100, 0o200, 0o1000, 0o200000
+O_PATH, UNNAMED = 0o10000000, 0o20000000  # the latter is O_TMPFILE without O_DIRECTORY
+AT_REMOVEDIR = 0x200
+RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 FAMILIES: Final = {AF_UNIX: "AF_UNIX", AF_INET: "AF_INET", AF_INET6: "AF_INET6", AF_NETLINK: "AF_NETLINK",
                    17: "AF_PACKET", 31: "AF_BLUETOOTH", 38: "AF_ALG", 40: "AF_VSOCK", 44: "AF_XDP"}  # fmt: skip
@@ -124,6 +133,7 @@ class Judge:
         self.name_service_cache = name_service_cache
         """A cache listens on this host; without one, glibc's question to it is no loss."""
         self.found: dict[tuple[str, str], Denial] = {}
+        self.closed = frozenset(r.path for r in profile.rules if r.access is Access.READ)
 
     def note(self, attempt: Attempt, at_ms: int) -> None:
         """Judge one attempt and remember the denial, if it is one."""
@@ -152,6 +162,8 @@ class Judge:
             return self._kernel(attempt)
         if attempt.operation == "connect":
             return self._connect(attempt)
+        for place in attempt.places:
+            self._without_us(place)
         for place, operation in wanted(attempt):
             denied = self._path(place, operation)
             if denied is not None:
@@ -159,6 +171,13 @@ class Judge:
         return None
 
     # ---- files ------------------------------------------------------------------------------
+
+    def _without_us(self, place: Place) -> None:
+        """A mount point we made keeps a name from being created: judge as if it were not there."""
+        if place.ours and place.path in self.closed:
+            place.exists, place.kind = False, "missing"
+        if place.folder_ours and folder_of(place.path) in self.closed:
+            place.folder_writable = True
 
     def _path(
         self, place: Place, operation: Operation
@@ -171,12 +190,19 @@ class Judge:
             return self._fixed(place, operation)
         if explained.access is Access.WRITE or explained.access is needed:
             return None
-        return (
-            operation,
-            place.path,
-            explained.rule,
-            grant_for(place.path, operation, explained.rule),
-        )
+        return operation, place.path, explained.rule, self._grant(place, operation, explained.rule)
+
+    def _grant(self, place: Place, operation: Operation, rule: RuleRef) -> str:
+        """What would allow it. A new, old or moved name is an entry of its folder."""
+        if rule.source == "protected" and opened_by_git_write(place.path):
+            return "--git-write"
+        access = "read" if operation in ("read", "execute") else "write"
+        path, folder = place.path, folder_of(place.path)
+        named = operation in ("delete", "rename", "link") or place.kind == "link"
+        named = named or (operation == "create" and not place.exists)
+        if access == "write" and named and self.profile.access(folder) is not Access.WRITE:
+            path = folder
+        return f'"{path}" = "{access}"'
 
     def _fixed(
         self, place: Place, operation: Operation
@@ -229,6 +255,7 @@ class Judge:
         return "socket", subject, FILTER, grant
 
 
+MAPPED: Final = bytes(10) + b"\xff\xff"
 FILTER: Final = RuleRef(text="system calls that leave the sandbox are refused", source="preset")
 
 
@@ -249,21 +276,27 @@ def wanted(attempt: Attempt) -> list[tuple[Place, Operation]]:
     if kind == "create":
         return [(first, "create")] if can_create(first) else []
     if kind == "delete":
-        return [(first, "delete")] if can_delete(first) else []
+        folder = attempt.name == "rmdir" or attempt.flags & AT_REMOVEDIR != 0
+        return [(first, "delete")] if can_delete(first, folder=folder) else []
     if kind == "metadata":
         return [(first, "metadata")] if first.exists and (first.owned or first.writable) else []
     second = places[1]
     if kind == "link":
-        return [(second, "link")] if first.kind == "file" and can_create(second) else []
-    if kind == "rename":
-        if not can_delete(first) or not (second.folder_exists and second.folder_writable):
-            return []
+        possible = first.exists and first.kind != "dir" and can_create(second)
+        return [(second, "link")] if possible else []
+    if kind == "rename" and can_rename(first, second, attempt.flags):
         return [(first, "rename"), (second, "rename")]
     return []
 
 
 def opening(place: Place, flags: int) -> list[tuple[Place, Operation]]:
     writes = flags & O_ACCMODE != 0 or flags & O_TRUNC != 0
+    if flags & O_PATH or place.kind == "link":  # looks without opening; or a link not followed
+        return []
+    if flags & UNNAMED:
+        return [(place, "create")] if writes and place.kind == "dir" and place.writable else []
+    if flags & O_DIRECTORY and place.kind != "dir":
+        return []
     if not place.exists:
         return [(place, "create")] if flags & O_CREAT and can_create(place) else []
     if flags & O_CREAT and flags & O_EXCL:
@@ -277,8 +310,22 @@ def can_create(place: Place) -> bool:
     return not place.exists and place.folder_exists and place.folder_writable
 
 
-def can_delete(place: Place) -> bool:
-    return place.exists and place.folder_writable
+def can_delete(place: Place, *, folder: bool) -> bool:
+    if not (place.exists and place.folder_writable):
+        return False
+    return place.empty if folder else place.kind != "dir"
+
+
+def can_rename(first: Place, second: Place, flags: int) -> bool:
+    if not (first.exists and first.folder_writable and second.folder_writable):
+        return False
+    if flags & RENAME_EXCHANGE:
+        return second.exists
+    if not second.exists:
+        return second.folder_exists
+    if flags & RENAME_NOREPLACE:
+        return False
+    return second.empty if first.kind == "dir" else second.kind != "dir"
 
 
 def private(path: str) -> bool:
@@ -286,11 +333,14 @@ def private(path: str) -> bool:
     return path.startswith(("/dev/", "/proc/")) and not path.startswith("/proc/sys/")
 
 
-def grant_for(path: str, operation: Operation, rule: RuleRef) -> str:
-    if rule.source == "protected":
-        return "--git-write" if rule.text.startswith('".git"') else ""
-    access = "read" if operation in ("read", "execute") else "write"
-    return f'"{path}" = "{access}"'
+def opened_by_git_write(path: str) -> bool:
+    """Inside a repository, but not what stays closed there."""
+    inside = path.partition("/.git/")[2]
+    return bool(inside) and inside.split("/")[0] not in GIT_CLOSED
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
 
 
 def parse_address(data: bytes) -> str | None:
@@ -304,6 +354,8 @@ def parse_address(data: bytes) -> str | None:
         return None if host.startswith("127.") or host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
     if family == AF_INET6 and len(data) >= 24:
         raw = data[8:24]
+        if raw[:12] == MAPPED:  # a socket of version 6 that speaks version 4
+            return parse_address(AF_INET.to_bytes(2, "little") + data[2:4] + raw[12:])
         if raw in (bytes(16), bytes(15) + b"\x01"):
             return None
         groups = [f"{int.from_bytes(raw[i : i + 2], 'big'):x}" for i in range(0, 16, 2)]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         cwd: str
         roots: list[str]
         network: str
+        tmpdir: bool
+        slash_tmp: bool
         argv: list[str]
 
 
@@ -35,7 +37,11 @@ def run_sandbox(request: "Request", homes: "tuple[str, ...]", package: str) -> i
         rules = presets.read_only()
     else:
         rules = presets.workspace_write(
-            request.cwd, tmpdir=temporary or None, roots=tuple(request.roots), own=(*homes, package)
+            request.cwd,
+            tmpdir=temporary if temporary and request.tmpdir else None,
+            slash_tmp=request.slash_tmp,
+            roots=tuple(request.roots),
+            own=(*homes, package),
         )
     policy = spec.Policy(tuple(rules), network=request.network)
     command = spec.Command(tuple(request.argv), request.cwd, ladder.environment(os.environ, policy))

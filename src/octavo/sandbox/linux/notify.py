@@ -12,7 +12,7 @@ import sys
 
 assert sys.platform == "linux"
 
-from octavo.sandbox.linux import seccomp, sysc
+from octavo.sandbox.linux import mountpoints, seccomp, sysc
 
 NOTIF_RECV, NOTIF_SEND, NOTIF_ID_VALID = 0xC0502100, 0xC0182101, 0x40082102
 NOTIF_SIZE = 80
@@ -80,6 +80,7 @@ FLAG_ARGUMENT = {
     "fchownat": 4,
     "utimensat": 3,
     "unlinkat": 2,
+    "renameat2": 4,
 }
 
 
@@ -87,10 +88,13 @@ class Place:
     """One path of a call: where it leads on the host, and what is there."""
 
     __slots__ = (
+        "empty",
         "exists",
         "folder_exists",
+        "folder_ours",
         "folder_writable",
         "kind",
+        "ours",
         "owned",
         "path",
         "readable",
@@ -107,7 +111,11 @@ class Place:
         self.exists = status is not None
         self.kind = "missing" if status is None else KINDS.get(status.st_mode & 0o170000, "other")
         self.owned = status is not None and os.geteuid() in (0, status.st_uid)
+        self.empty = self.kind == "dir" and is_empty(path)
+        self.ours = looks_ours(status, empty=self.empty)
         folder = os.path.dirname(path)
+        above = stat_or_none(folder)
+        self.folder_ours = looks_ours(above, empty=above is not None and is_empty(folder))
         self.folder_exists = os.path.isdir(folder)
         self.folder_writable = os.access(folder, os.W_OK | os.X_OK)
         self.writable = status is not None and os.access(path, os.W_OK)
@@ -276,6 +284,21 @@ def resolve(path: str, *, follow: bool) -> str:
     if name in ("", ".", ".."):
         return os.path.realpath(path)
     return os.path.join(os.path.realpath(folder), name)
+
+
+def is_empty(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
+
+
+def looks_ours(status: "os.stat_result | None", *, empty: bool) -> bool:
+    """As `mountpoints.create` leaves it: an empty folder or small file that nobody may write."""
+    if status is None or status.st_mode & 0o222:
+        return False
+    return empty or status.st_size in map(len, mountpoints.CONTENT.values())
 
 
 def stat_or_none(path: str) -> "os.stat_result | None":
