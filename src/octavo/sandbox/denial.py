@@ -196,6 +196,8 @@ class Judge:
         """What would allow it. A new, old or moved name is an entry of its folder."""
         if rule.source == "protected" and opened_by_git_write(place.path):
             return "--git-write"
+        if rule.source == "protected" and operation in ("delete", "rename") and place.exists:
+            return "--unprotected"  # an entry of its own would close names below it again
         access = "read" if operation in ("read", "execute") else "write"
         path, folder = place.path, folder_of(place.path)
         named = operation in ("delete", "rename", "link") or place.kind == "link"

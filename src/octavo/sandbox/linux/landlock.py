@@ -59,9 +59,14 @@ def rights_for(access: str, version: int, *, directory: bool) -> int:
     return rights if directory else rights & ON_FILES
 
 
+def scopes_signals(version: int) -> bool:
+    """From version 6 on, a restricted process can signal only its own domain."""
+    return version >= 6
+
+
 def restrict(version: int, rules: list[bytes]) -> None:
     """Give up everything but `rules`, for this process and all it starts. NO_NEW_PRIVS first."""
-    scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL if version >= 6 else 0
+    scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL if scopes_signals(version) else 0
     attributes = word(handled(version))
     if version >= 4:
         attributes += word(0)  # TCP stays with the network namespace and the filter

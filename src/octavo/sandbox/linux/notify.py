@@ -65,6 +65,9 @@ PATHS: "dict[str, tuple[str, tuple[tuple[int | None, int], ...]]]" = {
     "readlink": ("search", ((None, 0),)),
     "readlinkat": ("search", ((0, 1),)),
 }
+OWN_TREES = ("/dev/", "/proc/")
+STANDARD = {"/dev/stdin": "0", "/dev/stdout": "1", "/dev/stderr": "2"}
+DESCRIPTOR_FOLDERS = ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")
 DESCRIPTORS = ("fchmod", "fchown", "fsetxattr", "fremovexattr")
 ADDRESSES = {"connect": (1, 2), "sendto": (4, 5)}
 # the last component itself is meant, not what a symlink there points to
@@ -243,9 +246,24 @@ def place_of(pid: int, base: "int | None", pointer: int, *, follow: bool) -> Pla
     if not path.startswith("/"):
         folder = base_folder(pid, base)
         written = f"{folder}/{path}" if path else folder
+    if follow:
+        written = own_descriptor(pid, os.path.normpath(written))
     return Place(
         os.path.normpath(written) if follow else tidy(written), resolve(written, follow=follow)
     )
+
+
+def own_descriptor(pid: int, path: str) -> str:
+    """`/dev/stderr` and its kin lead to a file of the caller, not to one of ours.
+
+    What is no file in a folder stays as written.
+    """
+    folder, _, name = path.rpartition("/")
+    number = STANDARD.get(path, name if folder in DESCRIPTOR_FOLDERS else "")
+    if not number.isdecimal():
+        return path
+    target = os.readlink(f"/proc/{pid}/fd/{number}")
+    return target if target.startswith("/") and os.path.lexists(target) else path
 
 
 def tidy(path: str) -> str:
@@ -278,6 +296,8 @@ def read_path(pid: int, pointer: int) -> str:
 
 def resolve(path: str, *, follow: bool) -> str:
     """Where a call with this path would land, as the host sees it."""
+    if path.startswith(OWN_TREES):  # the sandbox has its own; ours would lead to our own files
+        return os.path.normpath(path)
     if follow:
         return os.path.realpath(path)
     folder, name = os.path.split(path.rstrip("/") or "/")

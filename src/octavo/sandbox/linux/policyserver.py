@@ -122,7 +122,7 @@ def clone_init(
 
 
 def start_inside(
-    ready: "init.Confinement", command: "shared.Request", fds: "list[int]"
+    ready: "init.Confinement", command: "shared.Request", fds: "list[int]", *, sweep: bool = False
 ) -> "NoReturn":
     """In the clone: restrict, take over the descriptors, become pid 1 of one command."""
     report = fds[3]
@@ -135,7 +135,7 @@ def start_inside(
             relay_child.confine(ready, report, ())
         else:
             init.confine(ready)
-        begin(command, fds)
+        begin(command, fds, sweep=sweep)
     except init.ConfineFailed as failure:
         status.send(report, failure.record)
     except OSError as error:
@@ -144,14 +144,14 @@ def start_inside(
         os._exit(125)
 
 
-def begin(command: "shared.Request", fds: "list[int]") -> "NoReturn":
+def begin(command: "shared.Request", fds: "list[int]", *, sweep: bool = False) -> "NoReturn":
     argv, env, cwd, limits, terminal = command
     for number in IGNORED_BY_US:  # by the fork server, not by whoever asked for this command
         _signal.signal(number, _signal.SIG_DFL)
     if not terminal:
         for fd, source in enumerate(fds[:3]):
             os.dup2(source, fd)
-    init.run(argv, env, cwd, fds[3], limits=limits, terminal=bool(terminal))
+    init.run(argv, env, cwd, fds[3], limits=limits, terminal=bool(terminal), sweep=sweep)
 
 
 def make_spare(channel: "_socket.socket", ready: "init.Confinement") -> None:
@@ -202,4 +202,4 @@ def without_namespaces(plan: shared.Frozen, command: "shared.Request", fds: "lis
         status.send(fds[3], init.ConfineFailed("landlock", error).record)
         return
     how = init.Confinement(abi=abi, rules=rules, filters=shared.programs(plan), proc=False)
-    start_inside(how, command, fds)
+    start_inside(how, command, fds, sweep=landlock.scopes_signals(abi))

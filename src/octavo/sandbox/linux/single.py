@@ -89,6 +89,7 @@ def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int,
     init.run(
         command.argv, command.env, command.cwd, report,
         limits=command.limits, terminal=bool(terminals),
+        sweep=plan.rung == "landlock" and landlock.scopes_signals(landlock.abi()),
     )  # fmt: skip
 
 
