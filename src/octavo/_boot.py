@@ -4,6 +4,7 @@ Everything else goes to octavo.cli, which loads what its command needs. The shor
 argparse, re, json, pathlib or typing: those cost more than the sandbox itself.
 """
 
+import gc
 import os
 import sys
 
@@ -14,14 +15,17 @@ def main() -> int:
     """Run the command line of this process; returns the exit code."""
     argv = sys.argv[1:]
     if argv in (["--version"], ["-V"]):
-        print(f"octavo {__version__}")
-        return 0
+        print(f"octavo {__version__}", flush=True)
+        os._exit(0)  # taking the interpreter apart would cost as much again
     if argv[:1] == ["sandbox"] and sys.platform == "linux":
         request = short_sandbox(argv[1:])
         if request is not None:
+            gc.disable()  # nothing here lives long enough to be collected
             from octavo.sandbox.short import run_sandbox
 
-            return run_sandbox(request, own_homes(), package())
+            code = run_sandbox(request, own_homes(), package())
+            sys.stderr.flush()
+            os._exit(code)
     from octavo.cli.main import run
 
     return run(argv)

@@ -3,19 +3,25 @@
 import sys
 
 if sys.platform == "linux":
-    from octavo.sandbox.linux import disk, mountpoints, oneshot, shared, status
+    from octavo.sandbox.linux import disk, oneshot, shared, status
 
     __all__ = [
         "disk",
         "find_bubblewrap",
         "linux_relay",
         "linux_warm",
-        "mountpoints",
+        "mount_points",
         "oneshot",
         "shared",
         "status",
         "step",
     ]
+
+    def mount_points(journal: str, creates: "tuple[tuple[str, str], ...]") -> "MountPoints":
+        """Entries to make on the host, and to remove afterwards."""
+        from octavo.sandbox.linux import mountpoints  # noqa: PLC0415 - most commands need none
+
+        return mountpoints.MountPoints(journal, creates)
 
     def find_bubblewrap() -> str:
         """An installed bubblewrap, or ""."""
@@ -45,6 +51,7 @@ if sys.platform == "linux":
     if TYPE_CHECKING:
         from types import ModuleType
 
+        from octavo.sandbox.linux.mountpoints import MountPoints
         from octavo.sandbox.linux.view import Step
 
 

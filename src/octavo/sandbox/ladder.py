@@ -10,7 +10,7 @@ import sys
 assert sys.platform == "linux"
 
 from octavo.sandbox import plan_linux
-from octavo.sandbox.backends import disk, mountpoints, oneshot, status
+from octavo.sandbox.backends import disk, mount_points, oneshot, status
 from octavo.sandbox.session import Session
 from octavo.sandbox.spec import Command, Host, Plan, Policy, Refused, Unavailable
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from octavo.sandbox.linux.mountpoints import MountPoints
     from octavo.sandbox.linux.relay import Watcher
     from octavo.sandbox.linux.single import Ended
     from octavo.sandbox.linux.status import Record
@@ -127,7 +128,9 @@ def carry_out(
 ) -> "Ended | None":
     if plan is None:
         return None
-    points = mountpoints.MountPoints(session.journal, plan.creates)
+    if not plan.creates and not journalled(session.journal):
+        return oneshot.run(plan, command, watch)
+    points = mount_points(session.journal, plan.creates)
     make_points(points, session)
     try:
         return oneshot.run(plan, command, watch)
@@ -135,7 +138,15 @@ def carry_out(
         points.release()
 
 
-def make_points(points: "mountpoints.MountPoints", session: Session) -> None:
+def journalled(journal: str) -> bool:
+    """Is there anything in the journal that somebody may have left behind?"""
+    try:
+        return any(name != "lock" for name in os.listdir(journal))
+    except OSError:
+        return False
+
+
+def make_points(points: "MountPoints", session: Session) -> None:
     """Create missing mount points, or refuse: without a journal nothing is made."""
     try:
         points.make()

@@ -21,7 +21,7 @@ from octavo.process.child import StartError
 from octavo.process.spec import ExitStatus, ProcessSpec, Terminal
 from octavo.protocol.errors import InternalError, SandboxUnavailable, UsageError
 from octavo.sandbox import ladder
-from octavo.sandbox.backends import disk, linux_warm, mountpoints, shared, status
+from octavo.sandbox.backends import disk, linux_warm, mount_points, shared, status
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Judge
 from octavo.sandbox.request import policy_of
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.sandbox.denial import Denial
     from octavo.sandbox.linux.launch import ForkServer, PolicyServer, Spawned
+    from octavo.sandbox.linux.mountpoints import MountPoints
     from octavo.sandbox.linux.status import Record
     from octavo.sandbox.wish import Wish
 
@@ -47,7 +48,7 @@ WATCH_END_S: Final = 2.0
 class Built:
     """One policy, ready for commands."""
 
-    def __init__(self, plan: Plan, footprint: Footprint, points: "mountpoints.MountPoints") -> None:
+    def __init__(self, plan: Plan, footprint: Footprint, points: "MountPoints") -> None:
         self.plan = plan
         self.footprint = footprint
         self.points = points
@@ -173,7 +174,7 @@ class WarmLauncher:
         plan = ladder.make_plan(policy, self._session, rung, seen)
         if plan is None:
             return None
-        points = mountpoints.MountPoints(self._session.journal, plan.creates)
+        points = mount_points(self._session.journal, plan.creates)
         ladder.make_points(points, self._session)
         built = self._built[key] = Built(plan, Footprint(list(seen.kinds)), points)
         while len(self._built) > MOST_POLICIES:

@@ -11,26 +11,18 @@ import sys
 
 assert sys.platform == "linux"
 
+from octavo.sandbox.linux import sysc
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal  # the real module builds enums: 3 ms
 else:
     import _signal
 
-F_GETFL = 3
 ACCESS_MODE = 0o3
 S_IFMT, S_IFREG, S_IFDIR, S_IFCHR = 0o170000, 0o100000, 0o040000, 0o020000
 MEMORY_DEVICES = 1  # major number of null, zero, full, random, urandom
 TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER = 0x540E, 0x40045431, 0x5441
-
-
-def flags_of(fd: int) -> int:
-    """The descriptor's open flags, from /proc: `fcntl` would be one more module to load."""
-    with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
-        for line in file.read(512).splitlines():
-            if line.startswith(b"flags:"):
-                return int(line[6:], 8)
-    raise OSError(9, os.strerror(9))
 
 
 def needs_relay(fd: int) -> bool:
@@ -41,7 +33,7 @@ def needs_relay(fd: int) -> bool:
         return False
     if status.st_mode & S_IFMT != S_IFREG:
         return False
-    if flags_of(fd) & ACCESS_MODE != os.O_RDONLY:
+    if sysc.flags_of(fd) & ACCESS_MODE != os.O_RDONLY:
         return True
     try:
         named = os.stat(os.readlink(f"/proc/self/fd/{fd}"))
@@ -52,6 +44,7 @@ def needs_relay(fd: int) -> bool:
 
 def reopen_inside() -> None:
     """Open 0, 1 and 2 again inside the view where they are files, folders or memory devices."""
+    done: dict[tuple[int, int, int], int] = {}
     for fd in (0, 1, 2):
         try:
             before = os.fstat(fd)
@@ -60,6 +53,12 @@ def reopen_inside() -> None:
             continue
         kind = before.st_mode & S_IFMT
         device = kind == S_IFCHR and os.major(before.st_rdev) == MEMORY_DEVICES
+        if device:  # it has no position: one opening serves all that are alike
+            key = (before.st_dev, before.st_ino, sysc.flags_of(fd))
+            twin = done.setdefault(key, fd)
+            if twin != fd:
+                os.dup2(twin, fd)
+                continue
         if kind in (S_IFREG, S_IFDIR) or device:
             reopen(fd, before, device=device)
 
@@ -75,7 +74,7 @@ def close_gap(fd: int) -> None:
 
 def reopen(fd: int, before: os.stat_result, *, device: bool) -> None:
     """The same file by its name inside. Raises OSError when the policy hides it: fails closed."""
-    flags = flags_of(fd)
+    flags = sysc.flags_of(fd)
     if flags & ACCESS_MODE != os.O_RDONLY and not device:
         raise OSError(13, "a file open for writing was handed in", f"descriptor {fd}")
     path = f"/dev/{device_name(before)}" if device else os.readlink(f"/proc/self/fd/{fd}")

@@ -33,6 +33,8 @@ _BY_MACHINE = {
     "setns": (308, 268),
     "unshare": (272, 97),
     "prlimit64": (302, 261),
+    "socket": (41, 198),
+    "fcntl": (72, 25),
 }
 
 
@@ -51,6 +53,8 @@ NR_CAPSET = number("capset")
 NR_IOCTL = number("ioctl")
 NR_PROCESS_VM_READV = number("process_vm_readv")
 NR_PRLIMIT64 = number("prlimit64")
+NR_SOCKET = number("socket")
+NR_FCNTL = number("fcntl")
 NR_PIDFD_SEND_SIGNAL = 424
 NR_OPEN_TREE = 428
 NR_MOVE_MOUNT = 429
@@ -184,6 +188,14 @@ def close_on_exec_from(first: int) -> None:
 
 def ioctl(fd: int, request: int, argument: Arg, /) -> int:
     return call(NR_IOCTL, fd, request, argument)
+
+
+F_GETFL = 3
+
+
+def flags_of(fd: int) -> int:
+    """A descriptor's open flags; `fcntl` would be one more module to load."""
+    return call(NR_FCNTL, fd, F_GETFL)
 
 
 def limit(resource: int, soft: int, hard: int) -> None:
