@@ -1,17 +1,21 @@
 # The two commands of the README. Both make their own environment first; both can be repeated.
 PYTHON ?= python3
-OCTAVO = .venv/bin/octavo
+ifeq ($(OS),Windows_NT)
+BIN = .venv/Scripts
+else
+BIN = .venv/bin
+endif
 
 .PHONY: demo test bench clean environment
 
 demo: environment
-	@.venv/bin/python tools/demo.py
+	@$(BIN)/python tools/demo.py
 
 test: environment
-	@.venv/bin/python -m pytest -q -n auto
+	@$(BIN)/python -m pytest -q -n auto
 
 bench: environment
-	@.venv/bin/python bench/sandbox.py
+	@$(BIN)/python bench/sandbox.py
 
 environment:
 	@$(PYTHON) tools/bootstrap.py

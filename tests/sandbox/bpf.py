@@ -17,7 +17,9 @@ def interpreter(code: bytes) -> Callable[..., int]:
         for i in range(0, len(code), 8)
     ]
 
-    def decide(nr: int, args: tuple[int, ...] = (), arch: int = seccomp.ARCHITECTURE["x86_64"]) -> int:
+    def decide(
+        nr: int, args: tuple[int, ...] = (), arch: int = seccomp.ARCHITECTURE["x86_64"]
+    ) -> int:
         padded = (*args, *(0,) * (6 - len(args)))
         words = b"".join((a & (2**64 - 1)).to_bytes(8, "little") for a in padded)
         data = nr.to_bytes(4, "little") + arch.to_bytes(4, "little") + bytes(8) + words

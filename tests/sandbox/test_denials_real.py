@@ -24,11 +24,12 @@ ROOT = os.getuid() == 0
 X86 = MACHINE == "x86_64"
 RULES = {
     "root": '":root" = "read"',
-    "closed": 'closed" = "read"',
-    "hidden": 'hidden" = "deny"',
-    "secret": 'secret" = "deny"',
+    "closed": '" = "read"',
+    "hidden": '" = "deny"',
+    "secret": '" = "deny"',
     "network": "network off",
 }
+"""How the text of each rule ends; a long path in it is shortened."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ WRITING = [
     kind("truncate", "call('truncate', O + '/file', 0)", "write", "O/file"),
     kind("a relative path upwards", "call('openat', CWD, '../outside/file', 1, 0)", "write", "O/file"),
     kind("through a symlink to outside", "call('openat', CWD, W + '/link_out', 1, 0)", "write", "O/file"),
+    kind("a descriptor opened again for writing",
+         "call('openat', CWD, '/proc/self/fd/%d' % os.open(O + '/file', 0), 1, 0)", "write", "O/file"),
     kind("below the protected .git", "call('openat', CWD, W + '/.git/HEAD', 1, 0)",
          "write", "W/.git/HEAD", "protected", grant="--git-write"),
     kind("a new hook", "call('openat', CWD, W + '/.git/hooks/pre-commit', 0o101, 0o755)",
@@ -119,7 +122,7 @@ NAMES = [
     kind("symlink", "call('symlink', 'file', O + '/new')", "create", "O/new", needs="symlink"),
     kind("symlinkat", "call('symlinkat', 'file', CWD, O + '/new')", "create", "O/new"),
     kind("rename a protected folder", "call('renameat2', CWD, W + '/.git', CWD, W + '/old', 0)",
-         "rename", "W/.git", "protected", grant="W/.git write"),
+         "rename", "W/.git", "protected", grant="--unprotected"),
     kind("make a missing protected folder", "call('mkdirat', CWD, W + '/.codex', 0o755)",
          "create", "W/.codex", "protected", grant="W/.codex write"),
     kind("put a folder in the place of a missing protected one",
@@ -279,14 +282,16 @@ def grant_text(place: Room, grant: str) -> str:
 
 def check_record(place: Room, expected: Kind, denials) -> None:
     subject = place.tree.named(expected.subject)
-    assert [(d.operation, d.subject, d.count) for d in denials] == [(expected.operation, subject, 1)]
+    assert [(d.operation, d.subject, d.count) for d in denials] == [
+        (expected.operation, subject, 1)
+    ]
     denial = denials[0]
     assert denial.grant == grant_text(place, expected.grant)
     assert 0 <= denial.at_ms < 20_000
     if expected.rule in LINES:
         assert denial.rule.source == "config"
         assert (denial.rule.file, denial.rule.line) == (str(place.config), LINES[expected.rule])
-        assert RULES[expected.rule] in denial.rule.text
+        assert denial.rule.text.endswith(RULES[expected.rule])
     elif expected.rule == "filter":
         assert denial.rule.source == "preset"
         assert "system calls" in denial.rule.text
@@ -319,7 +324,7 @@ GRANTED = (
     "open for writing only", "open and create", "an unnamed file", "unlinkat", "unlinkat of a folder",
     "mkdirat", "renameat", "linkat", "symlinkat", "fchmodat", "lchown of a symlink", "utimensat",
     "read a hidden file", "read in a hidden folder", "list a hidden folder", "a new hook",
-    "the git settings", "rename a protected folder", "make a missing protected folder",
+    "the git settings", "make a missing protected folder",
     "a file closed by its own rule",
 )  # fmt: skip
 
@@ -346,6 +351,14 @@ def test_the_grant_lets_the_same_call_work(tmp_path, place, expected):
 def test_git_write_lets_git_write_what_the_grant_said(tmp_path, body):
     with room(tmp_path) as fresh:
         done = fresh.provoke(body, sandbox=Sandbox.workspace_write(git_write=True))
+        assert (done.output.text, done.denials) == ("worked", ())
+
+
+def test_without_protection_a_protected_folder_can_be_moved(tmp_path):
+    with room(tmp_path) as fresh:
+        sandbox = Sandbox.workspace_write(protect=False)
+        body = "call('renameat2', CWD, W + '/.git', CWD, W + '/old', 0)"
+        done = fresh.provoke(body, sandbox=sandbox)
         assert (done.output.text, done.denials) == ("worked", ())
 
 
@@ -400,7 +413,7 @@ ORDINARY = {
         "call('connect', call('socket', 10, 1, 0),"
         " address(10, 1, bytes(10) + bytes((255, 255, 127, 0, 0, 1))), 28)",
     "an address that is not ours": "call('bind', call('socket', 2, 1, 0), address(2, 0, bytes((192, 0, 2, 1))), 16)",
-    "a connection without an address": "call('connect', call('socket', 2, 1, 0), bytes(2), 2)",
+    "a connection without an address": "call('connect', call('socket', 2, 1, 0), bytes(1), 1)",
     "a pipe nobody reads": "r, w = os.pipe()\nos.close(r)\nos.write(w, b'x')",
     "a missing process": "os.kill(999_999, 15)",
     "no child": "os.wait()",
@@ -488,7 +501,9 @@ def test_words_in_the_output_are_never_evidence(place):
 # the lookup is a refused connection and is reported; where this host answers itself, it is not.
 def test_a_failed_name_lookup_names_the_servers_that_could_not_be_asked(place):
     with open("/etc/resolv.conf") as file:
-        servers = [line.split()[1] for line in file if line.startswith("nameserver") and line.split()[1:]]
+        servers = [
+            line.split()[1] for line in file if line.startswith("nameserver") and line.split()[1:]
+        ]
     body = "import socket\ntry:\n    socket.getaddrinfo('host.example', 80)\nexcept socket.gaierror:\n    raise OSError(113, 'name')"
     done = place.provoke(body)
     assert done.output.text.startswith("refused")
