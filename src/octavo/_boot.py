@@ -13,6 +13,7 @@ from octavo._version import __version__
 
 def main() -> int:
     """Run the command line of this process; returns the exit code."""
+    fill_standard_descriptors()
     argv = sys.argv[1:]
     if argv in (["--version"], ["-V"]):
         print(f"octavo {__version__}", flush=True)
@@ -29,6 +30,13 @@ def main() -> int:
     from octavo.cli.main import run
 
     return run(argv)
+
+
+def fill_standard_descriptors() -> None:
+    """A closed descriptor 0, 1 or 2 would be taken by the next file that is opened."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
 
 
 class Request:
@@ -126,10 +134,17 @@ def resolve(request: Request) -> bool:
         roots = [os.path.realpath(os.path.join(cwd, root), strict=True) for root in request.roots]
     except OSError:
         return False
+    # a symlink on the way may have been planted by an earlier command: the long way distrusts it
+    named = [request.cwd or cwd, *(os.path.join(cwd, root) for root in request.roots)]
+    temporary = os.environ.get("TMPDIR", "")
+    if any(os.path.abspath(path) != os.path.realpath(path) for path in (*named, temporary or "/")):
+        return False
     request.cwd, request.roots = cwd, roots
     if request.mode == "read-only":
         return not roots
     if any(unusual(path) for path in (cwd, *roots)):
+        return False
+    if any(f"{path}/".startswith(f"{home}/") for home in own_homes() for path in (cwd, *roots)):
         return False
     return not any(os.path.isfile(f"{path}/.git") for path in (cwd, *roots))
 

@@ -68,16 +68,20 @@ class Person:
         end = time.monotonic() + PATIENCE_S
         while word.encode() not in self.screen:
             if time.monotonic() > end or not self.read(max(0.0, end - time.monotonic())):
-                pytest.fail(f"{word!r} never came: {self.screen!r}")
+                pytest.fail(f"{word!r} never came; shown last: {self.screen[-200:]!r}")
         found, _, self.screen = self.screen.partition(word.encode())
         return found.decode(errors="replace")
 
     def end(self):
-        """(exit code, everything shown until then)."""
-        code = self.running.wait(PATIENCE_S)
+        """(exit code, everything shown until then). A person keeps looking until it is over."""
+        end = time.monotonic() + PATIENCE_S
+        while self.running.poll() is None:
+            self.read(0.02)
+            if time.monotonic() > end:
+                pytest.fail(f"it never ended; shown last: {self.screen[-200:]!r}")
         while self.read(0):
             pass
-        return code, self.screen.decode(errors="replace")
+        return self.running.returncode, self.screen.decode(errors="replace")
 
     @property
     def modes(self):
@@ -106,14 +110,13 @@ def test_the_command_has_a_terminal_of_its_own(octavo):
 
 
 def test_a_new_size_reaches_the_command(octavo):
-    script = "trap 'stty size' WINCH; echo ready; while :; do read line && break; done"
+    script = "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.01; done"
     with Person(octavo, "--", "bash", "-c", script) as person:
         person.until("ready")
         person.resize(11, 44)
         os.kill(person.running.pid, signal.SIGWINCH)
         person.until("11 44")
-        person.keys("\n")
-        person.end()
+        assert person.end()[0] == 0
 
 
 def test_keys_reach_the_command_as_lines_and_are_echoed_once(octavo):
@@ -184,8 +187,17 @@ def test_the_modes_are_put_back_when_the_sandbox_itself_is_killed_from_outside(o
 
 def test_all_output_of_a_command_that_ends_at_once_is_shown(octavo):
     with Person(octavo, "--", "seq", "20000") as person:
-        person.until("20000\r\n")
+        person.until("20000")
         assert person.end()[0] == 0
+
+
+@pytest.mark.xfail(
+    reason="defect: the last piece is shown after the modes were put back: \\r\\r\\n"
+)
+def test_the_end_of_the_output_is_shown_like_its_beginning(octavo):
+    for _ in range(3):
+        with Person(octavo, "--", "seq", "20000") as person:
+            assert "\r\r" not in person.end()[1]
 
 
 NOT_ON_INPUT = "defect: the foreground is set on descriptor 0, terminal or not: exit 126"

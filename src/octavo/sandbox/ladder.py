@@ -89,7 +89,9 @@ def check_limits(limits: "tuple[tuple[str, int], ...]") -> None:
         )
 
 
-LOADER_VARIABLES = ("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT")
+LOADER_VARIABLES = (
+    "LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE"
+)  # fmt: skip
 
 
 def check_loader(policy: Policy, outside: "Mapping[str, str]") -> None:
@@ -118,9 +120,16 @@ def make_plan(
     if rung == "bubblewrap" and not bubblewrap_path():
         return None
     host = Host(uid=uid, gid=gid, machine=machine, abi=abi, user_namespace=rung != "native-root")
-    return plan_linux.plan(
-        policy, host, look or disk.Disk(), rung=rung, temporary=session.temporary
-    )
+    try:
+        return plan_linux.plan(
+            policy, host, look or disk.Disk(), rung=rung, temporary=session.temporary
+        )
+    except OSError as error:
+        raise Refused(
+            str(error.filename or "a path of the policy"),
+            f"it changed while the sandbox was planned ({error.strerror})",
+            "try again; a command that runs in the same folder may be changing it",
+        ) from error
 
 
 def carry_out(
@@ -153,7 +162,8 @@ def make_points(points: "MountPoints", session: Session) -> None:
     except OSError as error:
         raise Refused(
             "protected folders",
-            f"the journal {session.journal} cannot be written ({error.strerror})",
+            f"{error.filename or session.journal}: {error.strerror}; the journal of mount points "
+            f"is {session.journal}",
             "set OCTAVO_HOME to a folder this user can write",
         ) from error
 

@@ -240,8 +240,20 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
         host,
         creates=tuple(entries.creates.items()),
         notes=tuple(entries.notes),
-        weaker=() if host.abi else ("Landlock is missing: no second layer behind the mounts",),
+        weaker=weaker_view(host, rung),
     )
+
+
+def weaker_view(host: "Host", rung: str) -> "tuple[str, ...]":
+    """What a view made this way does not hold."""
+    found = []
+    if not host.abi:
+        found.append("no Landlock behind the mounts: a named pipe of the host can be written to")
+    if rung == "bubblewrap":
+        found.append(
+            "what the host mounts while the command runs keeps its modes and times writable"
+        )
+    return tuple(found)
 
 
 def needs_mount(entry: Entry, base: str, around: str) -> bool:
@@ -326,8 +338,9 @@ def landlock_rules(
 
 LANDLOCK_WEAKER = (
     "other processes of this user stay visible in /proc",
-    "file modes, owners and times outside the writable roots can be changed",
-    "System V shared memory and message queues of this user stay reachable",
+    "file modes, owners, times and extended attributes outside the writable roots can be changed",
+    "limits and scheduling of this user's other processes can be changed",
+    "System V shared memory, and System V and POSIX message queues of this user stay reachable",
     "temporary folders and /dev are the host's own",
 )
 LANDLOCK_REMEDY = (
@@ -359,7 +372,7 @@ def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
     return Plan(
         "landlock",
         (),
-        (*allowed, ("/dev", "read"), *DEVICE_FILES, ("/proc", "proc")),
+        (*allowed, ("/dev", "read"), *DEVICE_FILES),
         policy,
         host,
         notes=tuple(entries.notes),
@@ -367,9 +380,7 @@ def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
     )
 
 
-DEVICE_FILES = tuple(
-    (f"/dev/{name}", "write") for name in ("null", "zero", "full", "tty", "ptmx", "pts")
-)
+DEVICE_FILES = tuple((f"/dev/{name}", "write") for name in ("null", "zero", "full", "tty"))
 
 
 def refuse_carve_out(path: str, entry: Entry, entries: Entries) -> None:

@@ -59,6 +59,7 @@ class Built:
         if self.server is not None:
             self.server.close()
             self.server = None
+        self.footprint.close()
         self.points.release()
 
 
@@ -146,7 +147,8 @@ class WarmLauncher:
         if self._forks is not None:
             return self._forks
         launch, _ = linux_warm()
-        started: ForkServer = await asyncio.to_thread(launch.ForkServer)
+        # in this thread: the helper ends with the thread that started it
+        started: ForkServer = launch.ForkServer()
         self._forks = started
         return started
 

@@ -145,7 +145,7 @@ def restrict(plan: Frozen, report: int, terminals: "tuple[int, ...]") -> None:
         filters = shared.programs(plan)
     except OSError as error:
         raise init.ConfineFailed("landlock", error) from error
-    how = init.Confinement(abi=abi, rules=rules, filters=filters, proc=False)
+    how = init.Confinement(abi=abi, rules=rules, filters=filters, proc=False, own_proc=True)
     if terminals or plan.notify:
         relay_child.confine(how, report, terminals)
     else:

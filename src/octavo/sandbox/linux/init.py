@@ -37,10 +37,16 @@ SHELL = "/bin/sh"
 class Confinement:
     """What is taken away from one command, prepared as far as possible."""
 
-    __slots__ = ("abi", "filters", "proc", "rules")
+    __slots__ = ("abi", "filters", "own_proc", "proc", "rules")
 
     def __init__(
-        self, *, abi: int, rules: list[bytes], filters: "list[sysc.Program]", proc: bool
+        self,
+        *,
+        abi: int,
+        rules: list[bytes],
+        filters: "list[sysc.Program]",
+        proc: bool,
+        own_proc: bool = False,
     ) -> None:
         self.abi = abi
         self.rules = rules
@@ -48,6 +54,8 @@ class Confinement:
         self.filters = filters
         self.proc = proc
         """Mount /proc of the own pid namespace; False where there is none."""
+        self.own_proc = proc or own_proc
+        """Somebody has mounted it already. The host's /proc must stay read-only."""
 
 
 class ConfineFailed(Exception):  # noqa: N818 - carried to the caller as data
@@ -94,9 +102,7 @@ def confine(how: Confinement) -> int:
             mount_proc()
         phase = "landlock"
         if how.abi:
-            proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-            rights = landlock.rights_for("proc", how.abi, directory=True)
-            landlock.restrict(how.abi, [*how.rules, landlock.encode_rule(proc, rights)])
+            landlock.restrict(how.abi, [*how.rules, *own_proc_rules(how)])
         phase = "privileges"
         sysc.drop_capabilities()
         sysc.prctl(sysc.PR_SET_DUMPABLE, 0)
@@ -107,6 +113,14 @@ def confine(how: Confinement) -> int:
     except OSError as error:
         raise ConfineFailed(phase, error) from error
     return listener
+
+
+def own_proc_rules(how: Confinement) -> list[bytes]:
+    """A program may write its own entries in a /proc of its own; on the host's, uid 0 owns the kernel's."""
+    if not how.own_proc:
+        return []
+    proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+    return [landlock.encode_rule(proc, landlock.rights_for("proc", how.abi, directory=True))]
 
 
 def mount_proc() -> None:

@@ -13,6 +13,8 @@ import sys
 
 assert sys.platform == "linux"
 
+from octavo.sandbox.linux import sysc
+
 # a "pointer" is `.git/commondir` that says "right here"
 CONTENT = {"file": b"", "pointer": b".\n"}
 LOCK = "lock"
@@ -81,30 +83,53 @@ def sweep(journal: str, spare: str) -> None:
         os.unlink(f"{journal}/{name}")
 
 
+def parent_of(path: str) -> "tuple[int, str]":
+    """A descriptor of the folder, reached without following any symlink, and the name in it.
+
+    A running command may swap a folder for a symlink at any moment. OSError(ELOOP) then.
+    """
+    folder, _, name = path.rpartition("/")
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        return sysc.open_beneath(root, folder or "/"), name
+    finally:
+        os.close(root)
+
+
 def create(path: str, kind: str) -> None:
+    folder, name = parent_of(path)
     try:
         if kind == "dir":
-            os.mkdir(path, 0o555)
+            os.mkdir(name, 0o555, dir_fd=folder)
         else:
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444)
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(name, flags, 0o444, dir_fd=folder)
             os.write(fd, CONTENT[kind])
             os.close(fd)
     except FileExistsError:  # another command made it a moment ago; the launch checks its kind
         pass
+    finally:
+        os.close(folder)
 
 
 def remove(path: str, kind: str, device: int, inode: int) -> None:
     """Only what is still as we made it: empty, and the same inode when we knew it."""
     try:
-        there = os.lstat(path)
+        folder, name = parent_of(path)
+    except OSError:  # the folder is gone, or is somebody else's now
+        return
+    try:
+        there = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if inode and (there.st_dev, there.st_ino) != (device, inode):
             return
         if kind == "dir" and there.st_mode & 0o222 == 0:
-            os.rmdir(path)
+            os.rmdir(name, dir_fd=folder)
         elif kind in CONTENT and there.st_size == len(CONTENT[kind]) and not there.st_mode & 0o222:
-            os.unlink(path)
+            os.unlink(name, dir_fd=folder)
     except OSError:  # gone, or somebody has put something in it: theirs now
         pass
+    finally:
+        os.close(folder)
 
 
 def alive(name: str) -> bool:

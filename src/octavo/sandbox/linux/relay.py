@@ -96,12 +96,18 @@ class Relay:
         self.started = plan.rung != "bubblewrap"
         self.terminal: Terminal | None = None
         self.feed_rest = b""
+        self.feeding_to = -1
 
     def run(self) -> Ended:
         self.channel, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         standard, inner = self.pipes()
         self.pid, pidfd = start(
-            self.plan, self.command, theirs.fileno(), terminals=self.terminals, standard=standard
+            self.plan,
+            self.command,
+            theirs.fileno(),
+            terminals=self.terminals,
+            standard=standard,
+            ours=self.channel.fileno(),
         )
         theirs.close()
         for fd in inner:
@@ -244,18 +250,41 @@ class Relay:
         return data
 
     def feed(self, out: int) -> None:
-        """Standard input from a file that has no name inside."""
-        data = self.feed_rest or os.read(0, CHUNK)
+        """There is room in the command's input: pass on what was read, else wait for more."""
+        if not self.feed_rest:
+            self.poll.unregister(out)
+            self.on_ready.pop(out)
+            self.feeding_to = out
+            self.listen_for_input()
+            return
         try:
-            sent = os.write(out, data) if data else 0
+            sent = os.write(out, self.feed_rest)
         except BlockingIOError:
             sent = 0
         except OSError:  # the command has closed its input
-            data = b""
-            sent = 0
-        self.feed_rest = data[sent:]
-        if not data:
             self.forget(out)
+            return
+        self.feed_rest = self.feed_rest[sent:]
+
+    def listen_for_input(self) -> None:
+        self.poll.register(0, READABLE)
+        self.on_ready[0] = self.read_input
+
+    def read_input(self) -> None:
+        """Our input has something, or its end; nothing is read before the last piece is written."""
+        try:
+            self.feed_rest = os.read(0, CHUNK)
+        except OSError:  # whoever was at the other end is gone
+            self.feed_rest = b""
+        self.poll.unregister(0)
+        self.on_ready.pop(0)
+        if self.feed_rest:
+            self.watch_fd(
+                self.feeding_to, self.feeding(self.feeding_to), select.POLLOUT | select.POLLERR
+            )
+        else:
+            os.close(self.feeding_to)
+            self.feeding_to = -1
 
     def type_in(self) -> None:
         assert self.terminal is not None
@@ -299,6 +328,8 @@ class Relay:
     def close(self, pidfd: int) -> None:
         for fd in [fd for fd in self.on_ready if fd != 0 and fd != self.channel.fileno()]:
             self.forget(fd)
+        if self.feeding_to >= 0 and self.feeding_to not in self.on_ready:
+            os.close(self.feeding_to)
         self.channel.close()
         os.close(pidfd)
 

@@ -21,25 +21,38 @@ else:
 
 ACCESS_MODE = 0o3
 S_IFMT, S_IFREG, S_IFDIR, S_IFCHR = 0o170000, 0o100000, 0o040000, 0o020000
+S_IFIFO, S_IFSOCK, S_IFBLK = 0o010000, 0o140000, 0o060000
 MEMORY_DEVICES = 1  # major number of null, zero, full, random, urandom
 TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER = 0x540E, 0x40045431, 0x5441
 
 
 def needs_relay(fd: int) -> bool:
-    """A regular file open for writing, or one without a name, must not be handed in."""
+    """What gives the command a hold on the host must not be handed in: bytes go through a pipe.
+
+    A file open for writing or without a name; a named pipe, whose mode could be changed; a socket,
+    which could be pointed elsewhere; a device that is neither a terminal nor a memory device.
+    """
     try:
         status = os.fstat(fd)
     except OSError:
         return False
-    if status.st_mode & S_IFMT != S_IFREG:
-        return False
-    if sysc.flags_of(fd) & ACCESS_MODE != os.O_RDONLY:
-        return True
+    kind = status.st_mode & S_IFMT
+    if kind == S_IFREG:
+        return sysc.flags_of(fd) & ACCESS_MODE != os.O_RDONLY or not has_name(fd, status)
+    if kind == S_IFIFO:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith("/")
+    if kind == S_IFCHR:
+        return os.major(status.st_rdev) != MEMORY_DEVICES
+    return kind in (S_IFSOCK, S_IFBLK)
+
+
+def has_name(fd: int, status: os.stat_result) -> bool:
+    """Does the path the kernel remembers still lead to the same file?"""
     try:
         named = os.stat(os.readlink(f"/proc/self/fd/{fd}"))
     except OSError:
-        return True
-    return (named.st_dev, named.st_ino) != (status.st_dev, status.st_ino)
+        return False
+    return (named.st_dev, named.st_ino) == (status.st_dev, status.st_ino)
 
 
 def reopen_inside() -> None:
