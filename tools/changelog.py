@@ -22,7 +22,9 @@ def main() -> int:
     fragments = sorted((ROOT / "changes").glob("+*.md"))
     wrong = [path.name for path in fragments if not NAME.fullmatch(path.name)]
     if wrong:
-        sys.exit(f"changes/: not +topic.KIND.md with KIND one of {', '.join(KINDS)}: {', '.join(wrong)}")
+        sys.exit(
+            f"changes/: not +topic.KIND.md with KIND one of {', '.join(KINDS)}: {', '.join(wrong)}"
+        )
     entry = section(version(), fragments)
     if "--draft" in sys.argv:
         print(entry)
@@ -45,7 +47,9 @@ def version() -> str:
 def section(number: str, fragments: list[Path]) -> str:
     lines = [f"## {number}", ""]
     for kind, title in KINDS.items():
-        texts = [path.read_text().strip() for path in fragments if path.name.endswith(f".{kind}.md")]
+        texts = [
+            path.read_text().strip() for path in fragments if path.name.endswith(f".{kind}.md")
+        ]
         if texts:
             lines += [f"### {title}", "", *[f"- {text}" for text in texts], ""]
     return "\n".join(lines)

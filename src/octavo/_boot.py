@@ -25,7 +25,8 @@ def main() -> int:
             from octavo.sandbox.short import run_sandbox
 
             code = run_sandbox(request, own_homes(), package())
-            sys.stderr.flush()
+            if sys.stderr is not None:  # closed by whoever started us
+                sys.stderr.flush()
             os._exit(code)
     from octavo.cli.main import run
 

@@ -48,6 +48,7 @@ LOOPBACK = {
     "web server": "import http.server, threading, urllib.request\ns = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\nthreading.Thread(target=s.serve_forever, daemon=True).start()\nurllib.request.build_opener(urllib.request.ProxyHandler({})).open(f'http://127.0.0.1:{s.server_port}/', timeout=5).read()",
 }  # fmt: skip
 NOT_ON_LANDLOCK = (
+    "terminal",
     "process pool",
     "process queue",
     "shared memory",

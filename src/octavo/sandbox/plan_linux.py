@@ -338,9 +338,11 @@ def landlock_rules(
 
 LANDLOCK_WEAKER = (
     "other processes of this user stay visible in /proc",
-    "file modes, owners, times and extended attributes outside the writable roots can be changed",
+    "file modes, owners and times outside the writable roots can be changed",
+    "extended attributes and inode flags there can be changed too",
     "limits and scheduling of this user's other processes can be changed",
-    "System V shared memory, and System V and POSIX message queues of this user stay reachable",
+    "System V shared memory and message queues of this user stay reachable",
+    "so do POSIX message queues",
     "temporary folders and /dev are the host's own",
 )
 LANDLOCK_REMEDY = (

@@ -78,4 +78,5 @@ def report(ran: "ladder.Ran", name: str) -> int:
 
 
 def complain(text: str) -> None:
-    print("octavo: " + text, file=sys.stderr)
+    if sys.stderr is not None:  # closed by whoever started us: nobody listens
+        print("octavo: " + text, file=sys.stderr)

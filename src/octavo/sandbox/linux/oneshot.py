@@ -46,7 +46,7 @@ def is_terminal(fd: int) -> bool:
 def run_plain(plan: "Plan", command: "Command") -> Ended:
     """Nothing passes through this process: it only waits."""
     read, write = os.pipe()
-    pid, pidfd = start(plan, command, write, ours=read)
+    pid, pidfd = start(plan, command, write, ours=(read,))
     os.close(write)
     with forwarded_signals(pid, inner_of(plan)):
         record = last_record(read, plan)

@@ -107,7 +107,7 @@ class Relay:
             theirs.fileno(),
             terminals=self.terminals,
             standard=standard,
-            ours=self.channel.fileno(),
+            ours=(self.channel.fileno(), *self.on_ready),
         )
         theirs.close()
         for fd in inner:

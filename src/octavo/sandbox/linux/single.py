@@ -42,10 +42,10 @@ def start(
     *,
     terminals: "tuple[int, ...]" = (),
     standard: "dict[int, int] | None" = None,
-    ours: int = -1,
+    ours: "tuple[int, ...]" = (),
 ) -> "tuple[int, int]":
     """Clone; the child never returns. (pid, pidfd). `standard`: what replaces 0, 1, 2 inside;
-    `ours`: our end of the report, which the child lets go of."""
+    `ours`: our ends of the report and of pipes, which the child lets go of."""
     try:
         pid, pidfd = sysc.clone(shared.namespaces(plan))
     except OSError as error:
@@ -57,8 +57,8 @@ def start(
             os._exit(0)
     if pid == 0:
         try:
-            if ours >= 0:
-                os.close(ours)
+            for fd in ours:
+                os.close(fd)
             for fd, replacement in (standard or {}).items():
                 os.dup2(replacement, fd)
             if plan.rung == "landlock":
