@@ -79,6 +79,8 @@ def short_sandbox(args: "list[str]") -> "Request | None":
             request.roots.append(args[at + 1])
         at += 2
     request.argv = args[at:]
+    if request.argv[:1] in (["linux"], ["macos"], ["windows"]):
+        return None
     settings = simple_settings(own_home())
     if settings is None or not request.argv:
         return None
@@ -141,6 +143,8 @@ def resolve(request: Request) -> bool:
     if any(os.path.abspath(path) != os.path.realpath(path) for path in (*named, temporary or "/")):
         return False
     request.cwd, request.roots = cwd, roots
+    if not os.path.isdir(cwd):
+        return False
     if request.mode == "read-only":
         return not roots
     if any(unusual(path) for path in (cwd, *roots)):

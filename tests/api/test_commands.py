@@ -365,7 +365,6 @@ async def test_commands_under_different_policies_run_side_by_side(tmp_path, work
     assert [task.result().ok for task in tasks] == [False, True, True]
 
 
-@pytest.mark.xfail(reason="defect: the new folder has the inode number of the old one and is open")
 async def test_a_changed_folder_is_seen_by_the_next_command(workspace):
     (workspace / "keep").mkdir()
     profile = PermissionProfile.from_mapping(
@@ -381,7 +380,9 @@ async def test_a_changed_folder_is_seen_by_the_next_command(workspace):
     assert list((workspace / "keep").iterdir()) == []
 
 
-@pytest.mark.xfail(reason="defect: waits for `gone` of a child that was closed, up to two seconds")
+@pytest.mark.xfail(
+    reason="defect: waits for `gone` of a child that was closed, up to two seconds", strict=False
+)
 async def test_an_answer_does_not_wait_for_anything_but_the_command():
     async with CommandRunner() as runner:
         await runner.run(["true"])
@@ -427,7 +428,8 @@ async def test_cancelling_ends_the_command_and_all_it_started():
 
 
 @pytest.mark.xfail(
-    reason="defect: a helper that was being started when the caller was cancelled stays"
+    reason="defect: a helper that was being started when the caller was cancelled stays",
+    strict=False,
 )
 @pytest.mark.parametrize("turns", range(0, 40, 4))
 async def test_cancelling_at_any_moment_leaves_nothing(turns):

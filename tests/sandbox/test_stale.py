@@ -49,7 +49,6 @@ def test_a_path_that_is_something_else_now_is_stale(tree, change):
 
 # A file system gives the number of a removed file to the next one, so a number says too little:
 # a view built before would protect something that is no longer there.
-@pytest.mark.xfail(reason="defect: what was removed and made again under the same inode number")
 @pytest.mark.parametrize("change", [
     lambda tree: ((tree / "link").unlink(), (tree / "link").symlink_to("elsewhere")),
     lambda tree: ((tree / "file").unlink(), (tree / "file").write_text("another")),

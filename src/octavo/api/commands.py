@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from octavo.api.sandbox import Sandbox, state_home
-from octavo.process.child import within
 from octavo.process.output import Captured
 from octavo.process.run import Finished, run
 from octavo.process.spec import OutputCaps, Pipes, ProcessSpec
@@ -24,8 +23,6 @@ from octavo.sandbox.launcher import Launcher, session_for
 
 LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
 """SIGXCPU and SIGXFSZ where limits are held: Linux."""
-GONE_S: Final = 2.0
-"""After the command has ended: this long for the kernel to end what it left behind."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -165,7 +162,6 @@ class CommandRunner:
             caps=caps,
             on_output=on_output,
         )
-        await within(GONE_S, confined.child.gone())
         return completed(spec, finished, confined)
 
 

@@ -9,6 +9,8 @@ from typing import Final
 import click
 
 from octavo._version import __version__
+from octavo.cli.words import one_line
+from octavo.process.child import StartError
 from octavo.protocol.errors import InternalError, OctavoError
 
 COMMANDS: Final = {
@@ -54,10 +56,14 @@ def run(argv: Sequence[str]) -> int:
         return done.exit_code
     except click.Abort:
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.format_message(), err=True)
+        return problem.exit_code
     except click.ClickException as problem:
         return complain(problem.format_message(), hint_of(problem), problem.exit_code)
     except OctavoError as problem:
-        return complain(str(problem), problem.hint, problem.exit_code)
+        code = problem.shell_code if isinstance(problem, StartError) else problem.exit_code
+        return complain(str(problem), problem.hint, code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has gone
@@ -84,8 +90,3 @@ def complain(text: str, hint: str | None, code: int) -> int:
     if hint:
         click.echo(f"octavo: what helps: {one_line(hint)}", err=True)
     return code
-
-
-def one_line(text: str) -> str:
-    """Control characters escaped: a path may contain a newline."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,13 +8,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from octavo.api.sandbox import settle, state_home
+from octavo.cli.words import one_line
 from octavo.config.load import load_sandbox_settings, resolve_profile
 from octavo.config.note import write as note_settings
 from octavo.config.note_key import NOTE, settings_key
 from octavo.protocol.errors import SandboxUnavailable, UsageError
 from octavo.sandbox.launcher import session_for
 from octavo.sandbox.request import policy_of
-from octavo.sandbox.session import Session
+from octavo.sandbox.session import RUNGS, Session
 from octavo.sandbox.spec import Policy, Refused
 from octavo.sandbox.wish import Wish
 
@@ -57,6 +58,11 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     @property
     def wish(self) -> Wish:
+        """Raises UsageError for a device that is none."""
+        for name in self.devices:
+            inside = name and ".." not in name.split("/") and not name.startswith("/")
+            if not inside or not os.path.exists(f"/dev/{name}"):
+                raise UsageError(f"--device {name!r}: expected the name of something below /dev")
         return Wish(
             watch_denials=self.log_denials or self.as_json,
             nested_namespaces=self.nested,
@@ -109,8 +115,11 @@ def refused_plainly(profile: "EffectiveProfile", wish: Wish) -> Policy:
 
 
 def session(ask: Ask) -> Session:
+    unknown = [rung for rung in ask.rungs if rung not in RUNGS]
+    if unknown:
+        raise UsageError(f"--rung {unknown[0]!r}: expected one of {', '.join(RUNGS)}")
     return session_for(state_home(os.environ), os.environ, ask.rungs or None)
 
 
 def note(text: str) -> None:
-    click.echo(f"octavo: note: {text}", err=True)
+    click.echo(f"octavo: note: {one_line(text)}", err=True)

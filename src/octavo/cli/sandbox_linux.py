@@ -9,8 +9,9 @@ import click
 
 assert sys.platform == "linux"
 
-from octavo.api.commands import kernel_limits
+from octavo.api.commands import LIMIT_SIGNALS, kernel_limits
 from octavo.cli.sandbox_ask import note, refused_plainly, session
+from octavo.cli.words import one_line
 from octavo.process.child import StartError
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox import ladder
@@ -66,7 +67,7 @@ def report_denials(judge: "Judge | None") -> None:
     if judge is None:
         return
     for denial in judge.denials:
-        click.echo(f"octavo: denied: {denial}", err=True)
+        click.echo(f"octavo: denied: {one_line(str(denial))}", err=True)
     if not judge.denials:
         click.echo("octavo: nothing was denied", err=True)
 
@@ -78,7 +79,10 @@ def exit_code(ask: "Ask", ran: "Ran") -> int:
         problem = StartError(ask.argv[0], error)
         click.echo(f"octavo: {problem}", err=True)
         return problem.shell_code
-    if ran.ended.limit is not None:
-        click.echo(f"octavo: ended by the limit on {ran.ended.limit}", err=True)
-        return WALL if ran.ended.limit == "wall" else LIMIT
+    limit = ran.ended.limit
+    if limit is None and record is not None:
+        limit = LIMIT_SIGNALS.get(record.value & 0x7F)
+    if limit is not None and any(word.startswith(limit + "=") for word in ask.limits):
+        click.echo(f"octavo: ended by the limit on {limit}", err=True)
+        return WALL if limit == "wall" else LIMIT
     return ran.ended.exit_code

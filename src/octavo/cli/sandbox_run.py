@@ -12,6 +12,7 @@ from octavo.api.commands import CommandRunner, CompletedCommand
 from octavo.api.sandbox import PermissionProfile, Sandbox
 from octavo.cli import limits as limit_words
 from octavo.cli.sandbox_ask import Ask, note, profile_of, refused_plainly, rules_of, session
+from octavo.cli.words import encodable
 from octavo.config.look import DiskLook
 from octavo.process.child import StartError
 from octavo.protocol.errors import SandboxUnavailable
@@ -19,6 +20,7 @@ from octavo.sandbox.launcher import HOSTS_NOTE
 from octavo.sandbox.request import is_limited
 
 WALL: Final = 124
+LIMIT: Final = 7
 
 
 def explain_path(ask: Ask) -> int:
@@ -101,8 +103,10 @@ def run_json(ask: Ask) -> int:
             )
 
     done = asyncio.run(once())
-    click.echo(msgspec.json.encode(as_object(done)))
-    return WALL if done.limit == "wall" else done.exit_code
+    click.echo(msgspec.json.encode(encodable(msgspec.to_builtins(as_object(done)))))
+    if done.limit is not None:
+        return WALL if done.limit == "wall" else LIMIT
+    return done.exit_code
 
 
 def as_object(done: CompletedCommand) -> dict[str, object]:

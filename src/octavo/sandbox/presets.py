@@ -36,6 +36,6 @@ def workspace_write(
             (f"{path.rstrip('/')}/{name}", "read", f"protected: {name}") for name in PROTECTED
         ]
     for folder in own:
-        if any(f"{folder}/".startswith(path.rstrip("/") + "/") for path in writable):
+        if any(folder.startswith(path.rstrip("/") + "/") for path in writable):
             rules.append((folder, "read", "protected: Octavo's own folder"))
     return rules

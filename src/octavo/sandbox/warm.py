@@ -41,6 +41,8 @@ MOST_POLICIES: Final = 16
 """Built policies kept at once; the longest unused goes first."""
 START_S: Final = 30.0
 """From the request to the running command; anything slower is a broken machine."""
+GONE_MS: Final = 2000
+"""A killed sandbox that takes longer has a process stuck in the kernel."""
 WATCH_END_S: Final = 2.0
 """The reader of refused calls ends with the last confined process."""
 
@@ -504,6 +506,18 @@ class ConfinedChild:
         size = Terminal(rows=rows, cols=cols)
         shared.set_window(terminal, size.rows, size.cols)
 
+    def _wait_until_gone(self) -> None:
+        """The kernel ends a killed pid namespace within a millisecond or two."""
+        assert self._spawned is not None
+        if self._spawned.pidfd >= 0:
+            poll = select.poll()
+            poll.register(self._spawned.pidfd, select.POLLIN)
+            poll.poll(GONE_MS)
+        self._ended.set()
+        self._gone.set()
+        if self._status is None:
+            self._status = ExitStatus(signal=signal.SIGKILL)
+
     def close(self) -> None:
         if self._closed:
             return
@@ -513,6 +527,7 @@ class ConfinedChild:
             self._loop.remove_reader(self._spawned.report.fileno())
             if self._spawned.pidfd >= 0:
                 self._loop.remove_reader(self._spawned.pidfd)
+            self._wait_until_gone()
             if self._watcher is not None:
                 self._watcher.join(WATCH_END_S)
             self._spawned.close()

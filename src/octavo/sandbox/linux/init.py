@@ -229,6 +229,8 @@ def wait_for(child: int, report: int, *, terminal: bool) -> int:
 def spawn(argv: "tuple[str, ...]", env: "dict[str, str]", start: "Start") -> int:
     """Find the program as a shell would, and start it. OSError says why not."""
     name = argv[0]
+    if not name:
+        raise FileNotFoundError(2, os.strerror(2), name)
     if "/" in name:
         candidates = [name]
     else:
@@ -267,7 +269,7 @@ def start_plain(path: str, argv: "tuple[str, ...]", env: "dict[str, str]") -> in
 
 
 def start_on_terminal(path: str, argv: "tuple[str, ...]", env: "dict[str, str]") -> int:
-    """As the foreground job of the terminal on descriptor 0, which posix_spawn cannot do."""
+    """As the foreground job of its terminal, which posix_spawn cannot do."""
     read, write = os.pipe()
     pid = os.fork()
     if pid:
@@ -282,7 +284,7 @@ def start_on_terminal(path: str, argv: "tuple[str, ...]", env: "dict[str, str]")
     try:
         os.setpgid(0, 0)
         _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)
-        os.tcsetpgrp(0, os.getpid())
+        os.tcsetpgrp(next(fd for fd in (0, 1, 2) if os.isatty(fd)), os.getpid())
         for number in (_signal.SIGTTOU, *DEFAULT_AGAIN):
             _signal.signal(number, _signal.SIG_DFL)
         os.execve(path, argv, env)

@@ -155,7 +155,12 @@ def read(path: str) -> "list[str]":
             text = (file.read() or b"").decode(errors="surrogateescape")
     except FileNotFoundError:
         return []
-    return [line for line in text.split("\n") if line.count(" ") >= 3]
+    return [line for line in text.split("\n") if well_formed(line)]
+
+
+def well_formed(line: str) -> bool:
+    fields = line.split(" ", 3)
+    return len(fields) == 4 and fields[0].isdigit() and fields[1].isdigit()
 
 
 def write(path: str, text: str) -> None:

@@ -116,11 +116,11 @@ class Relay:
         with forwarded_signals(self.pid, inner_of(self.plan)):
             try:
                 self.loop()
+                os.waitpid(self.pid, 0)
+                self.drain()
             finally:
                 if self.terminal:
                     self.terminal.restore()
-        os.waitpid(self.pid, 0)
-        self.drain()
         self.close(pidfd)
         return Ended(self.record, self.limit)
 

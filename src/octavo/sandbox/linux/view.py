@@ -130,7 +130,7 @@ class HoldDevices(Step):
         assert isinstance(extra, tuple)
         for name in (*DEVICES, *extra):
             fd = os.open("/dev/" + name, os.O_PATH | os.O_CLOEXEC)
-            state.devices[name] = sysc.clone_tree(fd, recursive=False, path="/dev/" + name)
+            state.devices[name] = sysc.clone_tree(fd, recursive=is_folder(fd), path="/dev/" + name)
             os.close(fd)
 
 
@@ -217,7 +217,7 @@ class Devices(Step):
         dev = sysc.new_filesystem("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
         attach_at(state, dev, "/dev")
         for name, source in state.devices.items():
-            make_place(dev, name, "file")
+            make_place(dev, name, "dir" if is_folder(source) else "file")
             # read-only: the node can be used, its mode and owner on the host cannot be changed
             sysc.set_mount(source, MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY, recursive=False)
             fd = sysc.open_beneath(dev, name)
@@ -398,6 +398,10 @@ def build(steps: "tuple[tuple[str, ...], ...]") -> None:
         except OSError as error:
             raise StepFailed(index, error) from error
     os.umask(mask)
+
+
+def is_folder(fd: int) -> bool:
+    return os.fstat(fd).st_mode & S_IFMT == S_IFDIR
 
 
 def put(state: ViewState, path: str, attributes: int, *, recursive: bool = True) -> None:

@@ -1,0 +1,7 @@
+"""`python -m octavo`."""
+
+import sys
+
+from octavo._boot import main
+
+sys.exit(main())
