@@ -380,9 +380,6 @@ async def test_a_changed_folder_is_seen_by_the_next_command(workspace):
     assert list((workspace / "keep").iterdir()) == []
 
 
-@pytest.mark.xfail(
-    reason="defect: waits for `gone` of a child that was closed, up to two seconds", strict=False
-)
 async def test_an_answer_does_not_wait_for_anything_but_the_command():
     async with CommandRunner() as runner:
         await runner.run(["true"])
@@ -392,9 +389,6 @@ async def test_an_answer_does_not_wait_for_anything_but_the_command():
     assert time.monotonic() - began < 1.9
 
 
-@pytest.mark.xfail(
-    reason="defect: a background child of an unconfined command delays its answer", strict=True
-)
 def test_a_background_child_does_not_delay_the_answer_without_a_sandbox():
     began = time.monotonic()
     run(["sh", "-c", "sleep 3 >/dev/null 2>&1 & echo done"], sandbox=Sandbox.danger_full_access())
@@ -427,10 +421,6 @@ async def test_cancelling_ends_the_command_and_all_it_started():
         assert again.output.text == "still works\n"
 
 
-@pytest.mark.xfail(
-    reason="defect: a helper that was being started when the caller was cancelled stays",
-    strict=False,
-)
 @pytest.mark.parametrize("turns", range(0, 40, 4))
 async def test_cancelling_at_any_moment_leaves_nothing(turns):
     marker = f"33.{os.getpid()}{turns}"

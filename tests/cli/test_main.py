@@ -41,7 +41,6 @@ def test_an_unknown_command_is_wrong_use(octavo):
     assert done.stderr.splitlines()[0] == "octavo: No such command 'nonsense'."
 
 
-@pytest.mark.xfail(reason="defect: the whole help is printed as one escaped line", strict=True)
 def test_without_a_command_there_is_help_and_wrong_use(octavo):
     done = octavo()
     assert done.returncode == 2
@@ -49,7 +48,6 @@ def test_without_a_command_there_is_help_and_wrong_use(octavo):
     assert "Usage: octavo" in done.stdout + done.stderr
 
 
-@pytest.mark.xfail(reason="defect: octavo/__main__.py is missing", strict=True)
 def test_python_can_run_the_package(octavo):
     import sys
 

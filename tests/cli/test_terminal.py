@@ -191,9 +191,6 @@ def test_all_output_of_a_command_that_ends_at_once_is_shown(octavo):
         assert person.end()[0] == 0
 
 
-@pytest.mark.xfail(
-    reason="defect: the last piece is shown after the modes were put back: \\r\\r\\n", strict=False
-)
 def test_the_end_of_the_output_is_shown_like_its_beginning(octavo):
     for _ in range(3):
         with Person(octavo, "--", "seq", "20000") as person:
@@ -203,7 +200,6 @@ def test_the_end_of_the_output_is_shown_like_its_beginning(octavo):
 NOT_ON_INPUT = "defect: the foreground is set on descriptor 0, terminal or not: exit 126"
 
 
-@pytest.mark.xfail(reason=NOT_ON_INPUT, strict=True)
 def test_without_a_terminal_for_input_the_output_still_is_one(octavo):
     script = "test -t 1 && echo terminal; cat; test -t 0 || echo not"
     line = f"{octavo.program} sandbox -- sh -c '{script}' </dev/null"
@@ -214,7 +210,6 @@ def test_without_a_terminal_for_input_the_output_still_is_one(octavo):
     assert "not" in shown
 
 
-@pytest.mark.xfail(reason=NOT_ON_INPUT, strict=True)
 def test_input_from_a_pipe_and_output_to_a_terminal(octavo):
     shell = [
         "sh",

@@ -10,7 +10,6 @@ import click
 
 from octavo._version import __version__
 from octavo.cli.words import one_line
-from octavo.process.child import StartError
 from octavo.protocol.errors import InternalError, OctavoError
 
 COMMANDS: Final = {
@@ -62,7 +61,8 @@ def run(argv: Sequence[str]) -> int:
     except click.ClickException as problem:
         return complain(problem.format_message(), hint_of(problem), problem.exit_code)
     except OctavoError as problem:
-        code = problem.shell_code if isinstance(problem, StartError) else problem.exit_code
+        # a command that cannot be started has the code a shell gives; its class would load asyncio
+        code = getattr(problem, "shell_code", problem.exit_code)
         return complain(str(problem), problem.hint, code)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -189,7 +189,8 @@ class WarmLauncher:
         launch, _ = linux_warm()
         assert self._forks is not None
         try:
-            built.server = await asyncio.to_thread(self._forks.policy, built.plan)
+            # not in another thread: a cancelled caller would leave a server that nobody owns
+            built.server = self._forks.policy(built.plan)
         except launch.BuildFailed as failure:
             self._forget(built)
             raise RungFailed(built.plan, failure.record) from failure
