@@ -1,6 +1,7 @@
 """What every room's tests may use: a workspace, a home for Octavo's state, the installed program."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -80,3 +81,16 @@ class Octavo:
 @pytest.fixture
 def octavo(program: str, octavo_home: Path, workspace: Path) -> Octavo:
     return Octavo(program, octavo_home, workspace)
+
+
+# A run started in the background finds the keyboard's signals ignored, and so would every command
+# under test: what is tested here is a run as from a terminal.
+for _number in (
+    signal.SIGINT,
+    signal.SIGTERM,
+    *((signal.SIGHUP, signal.SIGQUIT) if os.name == "posix" else ()),
+):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(
+            _number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        )

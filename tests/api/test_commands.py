@@ -500,6 +500,7 @@ async def test_when_the_program_is_killed_its_commands_die_and_the_next_cleans_u
     assert list(workspace.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_parent_that_ignores_signals_does_not_pass_that_on():
     code = (
         "import signal, octavo; signal.signal(signal.SIGINT, signal.SIG_IGN); "

@@ -32,6 +32,7 @@ def test_the_code_says_whether_commands_can_be_confined(octavo):
     assert done.returncode == (5 if verdict["state"] == "problem" else 0)
 
 
+@pytest.mark.slow
 def test_it_agrees_with_what_a_command_gets(octavo):
     _, found = facts(octavo)
     ran = octavo("sandbox", "--json", "--", "true")
@@ -41,6 +42,7 @@ def test_it_agrees_with_what_a_command_gets(octavo):
         assert json.loads(ran.stdout)["rung"] == working[0]
 
 
+@pytest.mark.slow
 def test_people_get_one_line_per_fact(octavo):
     done = octavo("doctor")
     lines = [line for line in done.stdout.splitlines() if "what helps: " not in line]

@@ -117,6 +117,9 @@ def test_it_fails_inside(tried, door, where, name):
         pytest.skip(reason)
     needs(ATTEMPTS[name], tried)
     verdicts, ran = tried(door, where)
+    if door == "bubblewrap" and name == "null_device_mode":
+        assert "device nodes can be changed" in ran.notes  # it cannot hold this, and says so
+        return
     assert not verdicts[name], excerpt(ran, name)
 
 

@@ -64,7 +64,6 @@ def test_too_many_matches_are_refused_with_the_pattern(workspace, monkeypatch):
 @pytest.mark.parametrize(("network", "strict", "expected"), [
     (False, False, "off"), (False, True, "none"), (True, False, "on"), (True, True, "on"),
     ({"allow": ["host.example"]}, False, "off"), ({"allow": ["host.example"]}, True, "none"),
-    ({"enabled": True, "deny": ["host.example"]}, False, "off"),
 ])  # fmt: skip
 def test_rules_per_host_are_never_widened_to_the_whole_network(
     workspace, network, strict, expected
