@@ -1,5 +1,6 @@
 """The helper processes: built once, used often, prepared ahead, all gone at the end."""
 
+import gc
 import os
 import select
 import sys
@@ -69,15 +70,19 @@ def test_a_prepared_sandbox_is_used_and_gives_the_same(server):
     assert first[1].split()[1] == "/usr"
 
 
-@pytest.mark.xfail(reason="defect: one that said it was ready and died later is still used")
 def test_a_prepared_sandbox_that_died_is_replaced(server):
     server.prepare(1)
     pid, pidfd, channel = server.spares[0]
     select.select([channel], [], [], 20)  # it has said that it is ready
     os.kill(pid, 9)
     select.select([pidfd], [], [], 20)
-    record, output = run(server, "echo", "alive")
-    assert (record.kind, output) == (status.EXITED, "alive\n")
+    output = ""
+    try:
+        _, output = run(server, "echo", "alive")
+    except OSError as problem:
+        output = str(problem)
+    gc.collect()  # what was lost on the way is found here and not in a later test
+    assert output == "alive\n"
 
 
 def test_commands_of_one_policy_do_not_see_each_other(server):

@@ -117,11 +117,8 @@ class PolicyServer:
         ours, theirs = wire.pair()
         try:
             spare = None if command.terminal else self._ready_spare()
-            if spare is not None:
-                pid, pidfd, channel = spare
-                wire.send(channel, ("run", command_fields(command)), (*standard, theirs.fileno()))
-                channel.close()
-                return Spawned(pid, pidfd, ours)
+            if spare is not None and hand_over(spare, command, standard, theirs):
+                return Spawned(spare[0], spare[1], ours)
             with self.lock:
                 request = ("run", command_fields(command))
                 wire.send(self.channel, request, (*standard, theirs.fileno()))
@@ -229,6 +226,24 @@ class Spawned:
             if fd >= 0:
                 os.close(fd)
         self.pidfd = self.terminal = self.listener = -1
+
+
+def hand_over(
+    spare: "tuple[int, int, _socket.socket]",
+    command: "Command",
+    standard: "tuple[int, ...]",
+    report: "_socket.socket",
+) -> bool:
+    """Give a prepared sandbox its command; False, with everything closed, when it has died."""
+    _, pidfd, channel = spare
+    try:
+        wire.send(channel, ("run", command_fields(command)), (*standard, report.fileno()))
+    except OSError:
+        os.close(pidfd)
+        return False
+    finally:
+        channel.close()
+    return True
 
 
 def command_fields(command: "Command") -> "tuple[object, ...]":
