@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -92,10 +93,14 @@ def test_a_signal_to_us_is_a_signal_to_the_command(octavo, way):
     argv = [octavo.program, "sandbox", *way, "--", "sh", "-c", script]
     with subprocess.Popen(argv, cwd=octavo.cwd, env=octavo.environ(), text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:  # fmt: skip
+        deadline = threading.Timer(30, running.kill)
+        deadline.start()
         assert running.stdout.readline() == "ready\n"
         running.send_signal(signal.SIGTERM)
-        assert running.stdout.read() == "told\n"
-        assert running.wait(20) == 9
+        said = running.stdout.read()
+        code = running.wait(20)
+        deadline.cancel()
+    assert (said, code) == ("told\n", 9)
 
 
 def test_killing_us_kills_the_command(octavo):

@@ -173,10 +173,13 @@ def run(
         os._exit(125)
     sysc.close_on_exec_from(3)
     child = 0
+    early: list[int] = []
 
     def forward(number: int, _frame: object) -> None:
         if child:
             send_to_group(child, number)
+        else:
+            early.append(number)  # it is being started: told as soon as it is there
 
     for number in FORWARDED:
         if _signal.getsignal(number) != _signal.SIG_IGN:
@@ -187,6 +190,8 @@ def run(
     except OSError as error:
         status.send(report, Record(status.SPAWN_FAILED, errno=error.errno or 0))
         os._exit(125)
+    for told in early:
+        send_to_group(child, told)
     status.send(report, Record(status.READY, index=status.STARTED))
     wait_status = wait_for(child, report, terminal=terminal)
     if sweep:
