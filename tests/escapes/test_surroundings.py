@@ -324,7 +324,8 @@ print(count)
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="the kernel holds no process limit against uid 0")
-@pytest.mark.parametrize("rung", ["native", "landlock"])
+# without a namespace the kernel counts every process of the user, so Landlock alone is not tried
+@pytest.mark.parametrize("rung", ["native"])
 def test_a_fork_bomb_ends_at_the_limit(box, rung):
     ran = cli(
         box,
