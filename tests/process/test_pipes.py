@@ -18,6 +18,8 @@ from octavo.protocol.errors import UsageError
 LIST_DESCRIPTORS = "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:-1])"
 # Without a shell between: some shells clear the mask for their children.
 SHOW_SIGNALS = ("grep", "-E", "Sig(Blk|Ign)", "/proc/self/status")
+# Without the two that the C library keeps for itself: no program can change those through it.
+OURS = sum(1 << (number - 1) for number in signal.valid_signals())
 
 
 async def said(spec: ProcessSpec) -> str:
@@ -86,14 +88,14 @@ async def test_it_finds_no_signal_blocked_or_ignored_whatever_the_host_does(room
     finally:
         signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-    assert [int(word, 16) for word in lines[1::2]] == [0, 0]
+    assert [int(word, 16) & OURS for word in lines[1::2]] == [0, 0]
 
 
 @pytest.mark.linux
 async def test_an_ordinary_host_needs_no_stage_and_gives_the_same_signals(room):
     assert not needs_stage(Pipes())
     lines = (await said(room.spec(*SHOW_SIGNALS, stdio=Pipes()))).split()
-    assert [int(word, 16) for word in lines[1::2]] == [0, 0]
+    assert [int(word, 16) & OURS for word in lines[1::2]] == [0, 0]
 
 
 @pytest.mark.parametrize("locale", [None, "C", "C.UTF-8", ""])
