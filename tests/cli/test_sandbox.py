@@ -392,7 +392,6 @@ def test_a_home_that_is_not_there_is_wrong_settings(octavo):
 
 
 @pytest.mark.skipif(ROOT, reason="root can write every folder")
-@pytest.mark.xfail(reason="defect: the remedy told is that of the last rung, not of the journal")
 def test_a_home_that_cannot_be_written_refuses_what_needs_a_journal(octavo, workspace):
     octavo.home.chmod(0o555)
     try:

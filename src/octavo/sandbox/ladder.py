@@ -39,6 +39,10 @@ REMEDY = (
     "`octavo doctor` shows what is missing. On Ubuntu the AppArmor profile `bwrap-userns-restrict` "
     "with bubblewrap installed is enough; in a container allow user namespaces or Landlock"
 )
+PATH_REMEDY = (
+    "look at that path: it may have changed while the sandbox was built, or no rule of the profile "
+    "lets a command see it (`octavo sandbox --explain-path PATH` says which rule decides)"
+)
 
 
 class Ran:
@@ -68,6 +72,8 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
         except Refused as refusal:
             reasons.append(f"{rung}: {refusal.rule}: {refusal.reason}")
             remedy = refusal.remedy
+            if refusal.final:
+                break
             continue
         if plan is None or ended is None:
             continue
@@ -76,6 +82,7 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
             return Ran(ended, plan)
         reasons.append(f"{rung}: {reason}")
         if not condemned(plan, ended.record):
+            remedy = PATH_REMEDY
             break
     raise Unavailable(tuple(reasons), remedy)
 
@@ -165,6 +172,7 @@ def make_points(points: "MountPoints", session: Session) -> None:
             f"{error.filename or session.journal}: {error.strerror}; the journal of mount points "
             f"is {session.journal}",
             "set OCTAVO_HOME to a folder this user can write",
+            final=True,
         ) from error
 
 
@@ -178,7 +186,8 @@ def failure(plan: Plan, record: "Record | None") -> "str | None":
 
 def failed_step(plan: Plan, record: "Record") -> str:
     if record.kind == status.CONFINE_FAILED:
-        return status.PHASES[record.index]
+        phase = status.PHASES[record.index]
+        return "the working folder of the command" if phase == "cwd" else phase
     if record.index >= len(plan.steps):
         return "making namespaces"
     return " ".join(str(part) for part in plan.steps[record.index])

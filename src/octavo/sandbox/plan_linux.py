@@ -214,6 +214,9 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
         (path, entry) for path, entry in order if needs_mount(entry, base_access, parents[path][1])
     ]
     pins = find_pins(order, parents)
+    if base_access == "none":
+        # in the empty root a pin needs the folder it is in: below the one that is used later
+        pins = {root: [root, *paths] for root, paths in pins.items()}
     steps: list[StepSpec] = []
     if host.user_namespace:
         steps.append(("identity", host.uid, host.gid))  # type: ignore[arg-type]  # numbers in a tuple of text
@@ -240,11 +243,11 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
         host,
         creates=tuple(entries.creates.items()),
         notes=tuple(entries.notes),
-        weaker=weaker_view(host, rung),
+        weaker=weaker_view(host, rung, empty=base_access == "none"),
     )
 
 
-def weaker_view(host: "Host", rung: str) -> "tuple[str, ...]":
+def weaker_view(host: "Host", rung: str, *, empty: bool = False) -> "tuple[str, ...]":
     """What a view made this way does not hold."""
     found = []
     if not host.abi:
@@ -253,6 +256,8 @@ def weaker_view(host: "Host", rung: str) -> "tuple[str, ...]":
         found.append(
             "what the host mounts while the command runs keeps its modes and times writable"
         )
+        if empty:
+            found.append("the program files of Octavo and of its Python can be read")
     return tuple(found)
 
 

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 class Refused(Exception):  # noqa: N818 - a verdict on a plan, not an accident
     """This mechanism cannot hold the policy: names the rule, the reason and what would help."""
 
-    def __init__(self, rule: str, reason: str, remedy: str) -> None:
+    def __init__(self, rule: str, reason: str, remedy: str, *, final: bool = False) -> None:
         super().__init__(f"{rule}: {reason}")
+        self.final = final
+        """No other mechanism would do better."""
         self.rule = rule
         self.reason = reason
         self.remedy = remedy

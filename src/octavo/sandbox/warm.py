@@ -113,10 +113,13 @@ class WarmLauncher:
             except Refused as refusal:
                 reasons.append(f"{rung}: {refusal.rule}: {refusal.reason}")
                 remedy = refusal.remedy
+                if refusal.final:
+                    break
                 continue
             except RungFailed as failed:
                 reasons.append(f"{rung}: {failed.reason}")
                 if not failed.condemned:
+                    remedy = ladder.PATH_REMEDY
                     break
                 self._condemned[rung] = failed.reason
                 continue

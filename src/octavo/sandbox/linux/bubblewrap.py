@@ -44,12 +44,13 @@ def arguments(plan: "Plan", empty_file: int) -> "list[str]":
     if plan.network != "on":
         words.append("--unshare-net")
     late: list[str] = []
+    if any(step[0] == "new-root" for step in plan.steps):
+        words += ["--tmpfs", "/", *own_files(plan)]
     for name, *rest in plan.steps:
         args = [str(part) for part in rest]
         if name == "seal":
             words += ["--ro-bind" if rest[0] else "--bind", "/", "/"]
         elif name == "new-root":
-            words += ["--tmpfs", "/"]
             late += ["--remount-ro", "/"]
         elif name == "devices":
             words += ["--dev", "/dev", "--tmpfs", "/dev/shm"]
@@ -64,12 +65,25 @@ def arguments(plan: "Plan", empty_file: int) -> "list[str]":
             late += ["--remount-ro", args[0]] if args[1] == "dir" else []
         elif name == "link":
             raise OSError(95, "bubblewrap cannot fix a symlink in place", args[0])
-    words += late
     words += ["--proc", "/proc"]
     if os.getuid() == 0:
         for control in PROC_CONTROLS:
             path = "/proc/" + control
             words += ["--ro-bind", path, path] if os.path.exists(path) else []
+    return words + late
+
+
+def own_files(plan: "Plan") -> "list[str]":
+    """Our Python starts inside, so an empty root needs it and its library, read-only.
+
+    Not where a rule hides them: then nothing starts. `plan_linux.weaker_view` says so to people.
+    """
+    hidden = [str(step[1]) for step in plan.steps if step[0] == "mask"]
+    words = []
+    for path in (sys.base_prefix, os.path.join(_PACKAGES, "octavo")):
+        real = os.path.realpath(path)
+        if real != "/usr" and not any((real + "/").startswith(name + "/") for name in hidden):
+            words += ["--ro-bind", real, path]
     return words
 
 
@@ -97,7 +111,8 @@ def become(
         asked: Any = (frozen_fields(plan), fields, terminals)
         request = memory_file(marshal.dumps(asked), "octavo-request")
         program = find()
-        argv = [program, "--args", str(listed), "--", sys.executable, "-I", "-S", "-c", START,
+        python = os.path.realpath(sys.executable)  # of a virtual environment: what is behind it
+        argv = [program, "--args", str(listed), "--", python, "-I", "-S", "-c", START,
                 _PACKAGES, str(request), str(report)]  # fmt: skip
         for fd in (empty, listed, request, report):
             os.set_inheritable(fd, True)  # noqa: FBT003 - the function's own signature

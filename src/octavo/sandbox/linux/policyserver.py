@@ -64,6 +64,8 @@ def serve(fd: int, plan: shared.Frozen) -> "NoReturn":
 def build(plan: shared.Frozen, report: int) -> "init.Confinement | None":
     """Once per policy: the view, and all that commands inherit."""
     try:
+        # before the view, which may hide the files of ours that these need
+        for_server, filters = (shared.programs(plan, part) for part in ("server", "command"))
         view.build(plan.steps)
         os.setsid()
         abi = landlock.abi() if plan.landlock else 0
@@ -72,9 +74,8 @@ def build(plan: shared.Frozen, report: int) -> "init.Confinement | None":
         phase = "privileges"
         init.privileges()
         phase = "filter"
-        for program in shared.programs(plan, "server"):
+        for program in for_server:
             init.install(program)
-        filters = shared.programs(plan, "command")
     except view.StepFailed as failure:
         status.send(report, Record(status.STEP_FAILED, index=failure.index, errno=failure.errno))
         return None

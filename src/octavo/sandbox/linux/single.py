@@ -81,9 +81,10 @@ def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int,
     announce(report)
     try:
         os.setsid()
+        ready = before_the_view(plan, watched=bool(terminals or plan.notify))
         if plan.rung != "landlock":
             view.build(plan.steps)
-        confine(plan, report, terminals)
+        confine(plan, ready, report, terminals)
     except view.StepFailed as failure:
         status.send(report, Record(status.STEP_FAILED, index=failure.index, errno=failure.errno))
         return
@@ -106,7 +107,19 @@ def announce(report: int) -> None:
         os._exit(125)
 
 
-def confine(plan: "Plan", report: int, terminals: "tuple[int, ...]") -> None:
+def before_the_view(plan: "Plan", *, watched: bool) -> "list[sysc.Program]":
+    """What needs files of ours, which the view may hide: late modules, and the filter."""
+    if watched:
+        from octavo.sandbox.linux import relay_child  # noqa: F401, PLC0415
+    return shared.programs(plan)
+
+
+def confine(
+    plan: "Plan",
+    filters: "list[sysc.Program]",
+    report: int,
+    terminals: "tuple[int, ...]",
+) -> None:
     abi = landlock.abi() if plan.landlock else 0
     try:
         rules = init.open_rules(abi, plan.landlock)
@@ -116,13 +129,11 @@ def confine(plan: "Plan", report: int, terminals: "tuple[int, ...]") -> None:
         init.privileges()
     except OSError as error:
         raise init.ConfineFailed("privileges", error) from error
-    how = init.Confinement(
-        abi=abi, rules=rules, filters=shared.programs(plan), proc=plan.rung != "landlock"
-    )
+    how = init.Confinement(abi=abi, rules=rules, filters=filters, proc=plan.rung != "landlock")
     if not terminals and not plan.notify:
         init.confine(how)
         return
-    from octavo.sandbox.linux import relay_child  # noqa: PLC0415
+    from octavo.sandbox.linux import relay_child  # noqa: PLC0415 - loaded by now
 
     relay_child.confine(how, report, terminals)
 

@@ -159,6 +159,7 @@ class NewRoot(Step):
         root = sysc.new_filesystem("tmpfs", {"mode": "0755", "size": "1m"}, SAFE)
         target = os.open("/", os.O_PATH | os.O_CLOEXEC)
         stage = sysc.open_beneath(target, "/proc")
+        host_proc = sysc.clone_tree(stage, recursive=True, path="/proc")
         sysc.attach(root, stage, path="/")
         os.close(stage)
         os.close(state.root)
@@ -167,6 +168,10 @@ class NewRoot(Step):
         state.new_root = True
         for name in ("dev", "proc"):
             os.mkdir(name, 0o755, dir_fd=root)
+        # In a user namespace the kernel mounts a new /proc only where one can be seen already.
+        # Each command's own covers this one for good.
+        attach_at(state, host_proc, "/proc")
+        os.close(host_proc)
 
 
 class EnterRoot(Step):
