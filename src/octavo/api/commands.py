@@ -79,7 +79,8 @@ class CompletedCommand(Struct, frozen=True, kw_only=True):
     """What the sandbox refused, with the rule and the smallest grant."""
     duration_ms: int
     limit: str | None
-    """Which limit ended it: "wall", "output", "cpu", "file-size"; None when none did."""
+    """Which limit ended it: "wall", "output", "cpu", "file-size", "memory", "processes"; None when none did,
+    or when it cannot be known: memory and processes only with a control group."""
     rung: str
     """How it was confined: "native", "bubblewrap", "landlock", "seatbelt" or "none"."""
     notes: tuple[str, ...]
@@ -265,7 +266,7 @@ def completed(spec: ProcessSpec, finished: Finished, confined: Confined) -> Comp
         stderr=None if finished.stderr is None else Output(finished.stderr),
         denials=confined.denials(),
         duration_ms=finished.duration_ms,
-        limit=limit_of(finished),
+        limit=limit_of(finished) or (confined.reached() if finished.status.shell_code else None),
         rung=confined.rung,
         notes=confined.notes,
     )

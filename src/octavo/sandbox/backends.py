@@ -6,6 +6,7 @@ if sys.platform == "linux":
     from octavo.sandbox.linux import disk, oneshot, shared, status
 
     __all__ = [
+        "control_group",
         "disk",
         "find_bubblewrap",
         "linux_relay",
@@ -22,6 +23,12 @@ if sys.platform == "linux":
         from octavo.sandbox.linux import mountpoints  # noqa: PLC0415 - most commands need none
 
         return mountpoints.MountPoints(journal, creates)
+
+    def control_group(limits: "tuple[tuple[str, int], ...]", rung: str) -> "Group | None":
+        """A group that holds the limits on memory and processes, where that is possible."""
+        from octavo.sandbox.linux import cgroup  # noqa: PLC0415 - only commands with limits
+
+        return cgroup.make(limits, rung)
 
     def find_bubblewrap() -> str:
         """An installed bubblewrap, or ""."""
@@ -51,6 +58,7 @@ if sys.platform == "linux":
     if TYPE_CHECKING:
         from types import ModuleType
 
+        from octavo.sandbox.linux.cgroup import Group
         from octavo.sandbox.linux.mountpoints import MountPoints
         from octavo.sandbox.linux.view import Step
 

@@ -19,7 +19,9 @@ class Confined:
         rung: str,
         notes: tuple[str, ...] = (),
         denials: "Callable[[], tuple[Denial, ...]]" = tuple,
+        reached: "Callable[[], str | None] | None" = None,
     ) -> None:
+        self._reached = reached
         self.child = child
         """Whoever holds it closes it."""
         self.rung = rung
@@ -27,6 +29,10 @@ class Confined:
         self.notes = notes
         """What was left out of the policy, and what this machine cannot hold."""
         self._denials = denials
+
+    def reached(self) -> "str | None":
+        """The limit on the whole command that it ran into; None when there is none. Before close."""
+        return self._reached() if self._reached is not None else None
 
     def denials(self) -> "tuple[Denial, ...]":
         """What was refused; complete once the command is gone."""

@@ -10,7 +10,7 @@ import sys
 assert sys.platform == "linux"
 
 from octavo.sandbox import plan_linux
-from octavo.sandbox.backends import disk, mount_points, oneshot, status
+from octavo.sandbox.backends import control_group, disk, mount_points, oneshot, status
 from octavo.sandbox.session import Session
 from octavo.sandbox.spec import Command, Host, Plan, Policy, Refused, Unavailable
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from octavo.sandbox.linux.cgroup import Group
     from octavo.sandbox.linux.mountpoints import MountPoints
     from octavo.sandbox.linux.relay import Watcher
     from octavo.sandbox.linux.single import Ended
@@ -60,7 +61,6 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
 
     Raises Unavailable when none does: then nothing was started.
     """
-    check_limits(command.limits)
     check_loader(policy, os.environ)
     reasons: list[str] = []
     remedy = REMEDY
@@ -87,13 +87,29 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
     raise Unavailable(tuple(reasons), remedy)
 
 
-def check_limits(limits: "tuple[tuple[str, int], ...]") -> None:
-    """Raises Unavailable for a limit that this kernel would not hold for this user."""
-    if os.getuid() == 0 and any(name == "processes" for name, _ in limits):
+def group_for(limits: "tuple[tuple[str, int], ...]", rung: str) -> "Group | None":
+    """A control group where one can hold these limits; None: the process's own limits must do.
+
+    Raises Unavailable for a limit that this kernel would then not hold for this user.
+    """
+    group = control_group(limits, rung) if limits else None
+    if group is None and os.getuid() == 0 and any(name == "processes" for name, _ in limits):
         raise Unavailable(
-            ("limit on processes: the kernel exempts uid 0 from it",),
-            "run as an ordinary user, or leave this limit out",
+            ("limit on processes: the kernel exempts uid 0 from it, and no control group is ours",),
+            "run as an ordinary user, or where systemd delegates a control group with `pids` "
+            "(`systemd-run --scope -p Delegate=yes`), or leave this limit out",
         )
+    return group
+
+
+def grouped(command: Command, group: "Group | None") -> Command:
+    """The same command, its limits shared out between the group and the process."""
+    if group is None:
+        return command
+    return Command(
+        command.argv, command.cwd, command.env, limits=group.left(command.limits),
+        terminal=command.terminal, group=group.entry,
+    )  # fmt: skip
 
 
 LOADER_VARIABLES = (
@@ -144,6 +160,19 @@ def carry_out(
 ) -> "Ended | None":
     if plan is None:
         return None
+    group = group_for(command.limits, plan.rung)
+    try:
+        ended = with_points(plan, grouped(command, group), session, watch)
+        if group is not None and ended.exit_code:
+            ended.limit = ended.limit or group.reached()
+        return ended
+    finally:
+        if group is not None:
+            group.close()
+
+
+def with_points(plan: Plan, command: Command, session: Session, watch: "Watcher | None") -> "Ended":
+    """Run with the mount points the plan wants on the host; they go again afterwards."""
     if not plan.creates and not journalled(session.journal):
         return oneshot.run(plan, command, watch)
     points = mount_points(session.journal, plan.creates)

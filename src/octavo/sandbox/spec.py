@@ -159,7 +159,7 @@ class Plan:
 class Command:
     """One command to run inside a plan."""
 
-    __slots__ = ("argv", "cwd", "env", "limits", "terminal")
+    __slots__ = ("argv", "cwd", "env", "group", "limits", "terminal")
 
     def __init__(
         self,
@@ -169,7 +169,10 @@ class Command:
         *,
         limits: "tuple[tuple[str, int], ...]" = (),
         terminal: bool = False,
+        group: int = -1,
     ) -> None:
+        self.group = group
+        """Descriptor of a control group's list of processes, to join before the start; -1: none."""
         self.argv = argv
         self.cwd = cwd
         self.env = env

@@ -32,6 +32,7 @@ from octavo.sandbox.stale import Footprint
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.sandbox.denial import Denial
+    from octavo.sandbox.linux.cgroup import Group
     from octavo.sandbox.linux.launch import ForkServer, PolicyServer, Spawned
     from octavo.sandbox.linux.mountpoints import MountPoints
     from octavo.sandbox.linux.status import Record
@@ -91,10 +92,6 @@ class WarmLauncher:
         SandboxUnavailable when no mechanism here holds the policy: nothing was started.
         StartError when the sandbox stands but the command cannot be started in it.
         """
-        try:
-            ladder.check_limits(limits)
-        except Unavailable as problem:
-            raise SandboxUnavailable(str(problem), hint=problem.remedy) from problem
         command = Command(
             spec.argv,
             spec.cwd or os.getcwd(),
@@ -110,6 +107,8 @@ class WarmLauncher:
                 continue
             try:
                 child = await self._on_rung(rung, spec, command, policy, judge)
+            except Unavailable as problem:
+                raise SandboxUnavailable(str(problem), hint=problem.remedy) from problem
             except Refused as refusal:
                 reasons.append(f"{rung}: {refusal.rule}: {refusal.reason}")
                 remedy = refusal.remedy
@@ -137,9 +136,10 @@ class WarmLauncher:
             await self._helpers()
             if built.server is None and rung in ("native", "native-root"):
                 await self._build(built)
-        child = ConfinedChild(built, spec, judge, on_close=self._closed)
+        group = ladder.group_for(command.limits, rung)
+        child = ConfinedChild(built, spec, judge, on_close=self._closed, group=group)
         try:
-            child.spawn(await self._helpers(), command)
+            child.spawn(await self._helpers(), ladder.grouped(command, group))
             await child.started()
         except BaseException:
             child.close()
@@ -260,6 +260,7 @@ class Platform:
             rung=child.plan.rung,
             notes=(*child.plan.notes, *weaker),
             denials=child.denials,
+            reached=child.reached,
         )
 
     def close(self) -> None:
@@ -308,7 +309,10 @@ class ConfinedChild:
         spec: ProcessSpec,
         judge: "Judge | None",
         on_close: "Callable[[Built], None]",
+        group: "Group | None" = None,
     ) -> None:
+        self._group = group
+        self._hit: str | None = None
         self._built = built
         self._spec = spec
         self._judge = judge
@@ -329,6 +333,10 @@ class ConfinedChild:
     def plan(self) -> Plan:
         """How it is confined."""
         return self._built.plan
+
+    def reached(self) -> str | None:
+        """The limit of its control group that it ran into: "memory", "processes", or None."""
+        return self._hit or (self._group.reached() if self._group is not None else None)
 
     def denials(self) -> "tuple[Denial, ...]":
         """What was refused so far; complete once the command has ended and `gone` has returned."""
@@ -535,6 +543,10 @@ class ConfinedChild:
             if self._watcher is not None:
                 self._watcher.join(WATCH_END_S)
             self._spawned.close()
+        if self._group is not None:
+            self._hit = self._group.reached()
+            self._group.close()
+            self._group = None
         while self._fds:
             os.close(self._fds.popitem()[1])
         if self._start.done() and not self._start.cancelled():

@@ -11,7 +11,7 @@ if sys.platform != "linux":
     pytest.skip("the helpers are Linux's", allow_module_level=True)
 
 from octavo.sandbox import ladder
-from octavo.sandbox.linux import launch, status
+from octavo.sandbox.linux import cgroup, launch, status
 from octavo.sandbox.presets import read_only
 from octavo.sandbox.session import Session
 from octavo.sandbox.spec import Command, Host, Plan, Policy
@@ -41,11 +41,11 @@ def server(forks):
     made.close()
 
 
-def run(server, *argv, cwd="/", env=None, limits=()):
+def run(server, *argv, cwd="/", env=None, limits=(), group=-1):
     """(record, output)."""
     read, write = os.pipe()
     null = os.open("/dev/null", os.O_RDWR)
-    command = Command(argv, cwd, env or {"PATH": os.environ["PATH"]}, limits=limits)
+    command = Command(argv, cwd, env or {"PATH": os.environ["PATH"]}, limits=limits, group=group)
     spawned = server.spawn(command, (null, write, write))
     os.close(write)
     os.close(null)
@@ -172,3 +172,20 @@ def test_nothing_of_our_environment_reaches_the_helpers(monkeypatch):
             assert b"OCTAVO_TEST_SECRET" not in file.read()
     finally:
         forks.close()
+
+
+@pytest.mark.skipif(
+    not os.access(cgroup.own_group() or "/", os.W_OK) or not cgroup.own_group(),
+    reason="needs a control group tree this user may write",
+)
+@pytest.mark.parametrize("spares", [0, 1])
+def test_a_command_starts_inside_the_group_it_was_given(server, spares):
+    path = f"{cgroup.own_group().rstrip('/')}/octavo-test-{os.getpid()}-{spares}"
+    group = cgroup.Group(path, {}, 1)
+    server.prepare(spares)
+    try:
+        _, output = run(server, "cat", "/proc/self/cgroup", group=group.entry)
+    finally:
+        group.close()
+    assert os.path.basename(path) in output
+    assert not os.path.exists(path)

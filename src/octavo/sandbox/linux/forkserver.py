@@ -99,5 +99,9 @@ def wrap(plan: "shared.Frozen", command: "Request", fds: "list[int]") -> None:
         os.dup2(source, fd)
     os.setsid()
     sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
+    if len(fds) > policyserver.GROUP:
+        from octavo.sandbox.linux import single  # noqa: PLC0415 - rare
+
+        single.enter_group(fds[policyserver.GROUP], fds[3])
     terminals = (0, 1, 2) if command[4] else ()
     bubblewrap.become(plan, shared.Asked(command), fds[3], terminals)

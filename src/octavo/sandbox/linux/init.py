@@ -139,6 +139,15 @@ def install(program: "sysc.Program") -> int:
     return result if program.listens else -1
 
 
+def join(group: int) -> None:
+    """Enter a control group; everything started later is in it too. Raises ConfineFailed."""
+    try:
+        os.write(group, b"0")
+        os.close(group)
+    except OSError as error:
+        raise ConfineFailed("limits", error) from error
+
+
 def limit(limits: "tuple[tuple[str, int], ...]") -> None:
     sysc.limit(RLIMIT_CORE, 0, 0)
     for name, value in limits:

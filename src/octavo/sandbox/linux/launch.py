@@ -84,7 +84,7 @@ class ForkServer:
         fields = shared.frozen_fields(plan)
         with self.lock:
             request = ("keep", fields, command_fields(command))
-            wire.send(self.channel, request, (*standard, theirs.fileno()))
+            wire.send(self.channel, request, descriptors(standard, theirs, command))
             theirs.close()
             value, fds = answer(self.channel)
         return Spawned(value[1], fds[0], ours, rung=plan.rung)
@@ -121,7 +121,7 @@ class PolicyServer:
                 return Spawned(spare[0], spare[1], ours)
             with self.lock:
                 request = ("run", command_fields(command))
-                wire.send(self.channel, request, (*standard, theirs.fileno()))
+                wire.send(self.channel, request, descriptors(standard, theirs, command))
                 value, fds = answer(self.channel)
         finally:
             theirs.close()
@@ -237,13 +237,22 @@ def hand_over(
     """Give a prepared sandbox its command; False, with everything closed, when it has died."""
     _, pidfd, channel = spare
     try:
-        wire.send(channel, ("run", command_fields(command)), (*standard, report.fileno()))
+        request = ("run", command_fields(command))
+        wire.send(channel, request, descriptors(standard, report, command))
     except OSError:
         os.close(pidfd)
         return False
     finally:
         channel.close()
     return True
+
+
+def descriptors(
+    standard: "tuple[int, ...]", report: "_socket.socket", command: "Command"
+) -> "tuple[int, ...]":
+    """What goes with a request: see `policyserver.GROUP` for the order."""
+    group = (command.group,) if command.group >= 0 else ()
+    return (*standard, report.fileno(), *group)
 
 
 def command_fields(command: "Command") -> "tuple[object, ...]":

@@ -33,6 +33,7 @@ else:
     import _signal
 
 PER_COMMAND = sysc.CLONE_NEWNS | sysc.CLONE_NEWPID
+GROUP = 4  # after stdin, stdout, stderr and the report socket
 IGNORED_BY_US = (_signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
 
 
@@ -147,6 +148,8 @@ def start_inside(
 
 def begin(command: "shared.Request", fds: "list[int]", *, sweep: bool = False) -> "NoReturn":
     argv, env, cwd, limits, terminal = command
+    if len(fds) > GROUP:
+        init.join(fds[GROUP])
     for number in IGNORED_BY_US:  # by the fork server, not by whoever asked for this command
         _signal.signal(number, _signal.SIG_DFL)
     if not terminal:

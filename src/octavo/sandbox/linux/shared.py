@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         env: dict[str, str]
         limits: tuple[tuple[str, int], ...]
         terminal: bool
+        group: int
 
     class Plan(Protocol):
         """The fields of a plan that the inside needs; `spec.Plan` has them, and so has the wire."""
@@ -63,6 +64,7 @@ class Asked:
 
     def __init__(self, fields: "Request") -> None:
         self.argv, self.env, self.cwd, self.limits, self.terminal = fields
+        self.group = -1
 
 
 def frozen_fields(plan: object) -> "tuple[object, ...]":

@@ -61,6 +61,7 @@ def start(
                 os.close(fd)
             for fd, replacement in (standard or {}).items():
                 os.dup2(replacement, fd)
+            enter_group(command.group, report)
             if plan.rung == "landlock":
                 from octavo.sandbox.linux import keeper  # noqa: PLC0415 - only this rung needs one
 
@@ -74,6 +75,17 @@ def start(
         finally:
             os._exit(125)
     return pid, pidfd
+
+
+def enter_group(group: int, report: int) -> None:
+    """With limits that a control group holds: into it, or not at all."""
+    if group < 0:
+        return
+    try:
+        init.join(group)
+    except init.ConfineFailed as failure:
+        status.send(report, failure.record)
+        os._exit(125)
 
 
 def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int, ...]") -> None:
