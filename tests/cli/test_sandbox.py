@@ -477,7 +477,8 @@ def test_words_alone_are_no_denial(octavo):
 
 
 def test_without_the_option_nothing_is_said(octavo, tmp_path):
-    assert "octavo" not in octavo("sandbox", "--", "touch", str(tmp_path / "x")).stderr
+    said = octavo("sandbox", "--", "touch", str(tmp_path / "x")).stderr
+    assert not any(line.startswith("octavo") for line in said.splitlines())
 
 
 def test_a_connection_is_told_with_host_and_port(octavo):
@@ -603,3 +604,35 @@ def test_a_device_is_a_name_below_dev_that_exists(octavo, name):
     done = octavo("sandbox", "--device", name, "--", "true")
     assert done.returncode == 2
     assert "--device" in complaint(done)
+
+
+@pytest.mark.slow
+def test_many_rules_fit_under_the_usual_limit_on_open_files(octavo, workspace):
+    lines = ["[permissions.many.filesystem]", '":root" = "read"', '":workspace_roots" = "write"']
+    for number in range(2_000):
+        (workspace / str(number)).touch()
+        lines.append(f'"{workspace / str(number)}" = "read"')
+    octavo.config("\n".join(lines))
+    shell = ["sh", "-c", 'ulimit -Sn 1024; exec "$@"', "sh"]
+    argv = [octavo.program, "sandbox", "-P", "many", "--", "sh", "-c", "ulimit -Sn; echo x > 7"]
+    done = subprocess.run(
+        [*shell, *argv], cwd=workspace, env=octavo.environ(), capture_output=True, text=True
+    )
+    assert done.stdout == "1024\n", done.stderr
+    assert "Read-only" in done.stderr
+
+
+@pytest.mark.slow
+def test_too_many_rules_for_the_hard_limit_say_what_to_raise(octavo, workspace):
+    lines = ["[permissions.many.filesystem]", '":root" = "read"', '":workspace_roots" = "write"']
+    for number in range(2_000):
+        (workspace / str(number)).touch()
+        lines.append(f'"{workspace / str(number)}" = "read"')
+    octavo.config("\n".join(lines))
+    shell = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"]
+    argv = [octavo.program, "sandbox", "-P", "many", "--", "true"]
+    done = subprocess.run(
+        [*shell, *argv], cwd=workspace, env=octavo.environ(), capture_output=True, text=True
+    )
+    assert done.returncode == 5
+    assert "ulimit -Hn" in done.stderr

@@ -19,6 +19,8 @@ assert sys.platform != "win32"
 
 ROUNDS: Final = 32
 """A family that still grows after so many kills is forking faster than it can be read."""
+CALM: Final = 3
+"""So many looks in a row must find nobody: one can miss a child that is born while it reads."""
 POLL_S: Final = 0.01
 """Where nothing can be watched, look again this often."""
 UNSETTLED_POLLS: Final = 20
@@ -60,9 +62,11 @@ class Tree:
         self._killed = True
         self.signal_group(signal.SIGKILL)
         sent: set[tuple[int, int]] = set()
+        calm = 0
         for _ in range(ROUNDS):
             fresh = [one for one in self.living() if (one.pid, one.started) not in sent]
-            if not fresh and not self._unsettled:
+            calm = 0 if fresh or self._unsettled else calm + 1
+            if calm >= CALM:
                 return
             for process in fresh:
                 sent.add((process.pid, process.started))
@@ -71,8 +75,15 @@ class Tree:
     async def gone(self) -> None:
         """Until nobody is left. Have the leader's exit awaited first."""
         if sys.platform == "linux":
-            polls = UNSETTLED_POLLS
-            while (living := self.living()) or (self._unsettled and polls > 0):
+            polls, calm = UNSETTLED_POLLS, 0
+            while True:
+                living = self.living()
+                quiet = not living and not (self._unsettled and polls > 0)
+                calm = calm + 1 if quiet else 0
+                if calm >= (CALM if self._killed else 1):
+                    return
+                if quiet:
+                    continue
                 if self._killed:  # whoever turns up after the kill was hidden by an exec
                     for process in living:
                         send(process, signal.SIGKILL)

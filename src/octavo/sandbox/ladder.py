@@ -44,6 +44,8 @@ PATH_REMEDY = (
     "look at that path: it may have changed while the sandbox was built, or no rule of the profile "
     "lets a command see it (`octavo sandbox --explain-path PATH` says which rule decides)"
 )
+EMFILE = 24
+FILES_REMEDY = "raise the hard limit on open files (`ulimit -Hn`): each rule needs one for a moment"
 
 
 class Ran:
@@ -82,7 +84,7 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
             return Ran(ended, plan)
         reasons.append(f"{rung}: {reason}")
         if not condemned(plan, ended.record):
-            remedy = PATH_REMEDY
+            remedy = remedy_for(ended.record)
             break
     raise Unavailable(tuple(reasons), remedy)
 
@@ -211,6 +213,11 @@ def failure(plan: Plan, record: "Record | None") -> "str | None":
         return None
     what = failed_step(plan, record)
     return f"{what}: {os.strerror(record.errno)}"
+
+
+def remedy_for(record: "Record | None") -> str:
+    """What helps when the mechanism works, but one step did not."""
+    return FILES_REMEDY if record is not None and record.errno == EMFILE else PATH_REMEDY
 
 
 def failed_step(plan: Plan, record: "Record") -> str:

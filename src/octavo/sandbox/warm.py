@@ -118,7 +118,7 @@ class WarmLauncher:
             except RungFailed as failed:
                 reasons.append(f"{rung}: {failed.reason}")
                 if not failed.condemned:
-                    remedy = ladder.PATH_REMEDY
+                    remedy = failed.remedy
                     break
                 self._condemned[rung] = failed.reason
                 continue
@@ -280,6 +280,7 @@ class RungFailed(Exception):  # noqa: N818 - the ladder goes on or stops
     def __init__(self, plan: Plan, record: "Record | None") -> None:
         self.reason = ladder.failure(plan, record) or "the sandbox ended before the command started"
         self.condemned = ladder.condemned(plan, record)
+        self.remedy = ladder.remedy_for(record)
         super().__init__(self.reason)
 
 

@@ -203,6 +203,14 @@ def limit(resource: int, soft: int, hard: int) -> None:
     call(NR_PRLIMIT64, 0, resource, word(soft) + word(hard))
 
 
+def limits_of(resource: int) -> "tuple[int, int]":
+    """The soft and the hard limit of this process."""
+    found = _char_array(16)()
+    call(NR_PRLIMIT64, 0, resource, 0, _ctypes.addressof(found))
+    raw = bytes(found)
+    return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
+
+
 def drop_bounding_set() -> None:
     for capability in range(LAST_CAPABILITY + 1):
         if attempt(NR_PRCTL, PR_CAPBSET_DROP, capability) < 0:

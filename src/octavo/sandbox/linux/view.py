@@ -42,6 +42,9 @@ DEVICE_LINKS = (
 )
 # uid 0 keeps owner's rights on these even without capabilities
 PROC_CONTROLS = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi")
+RLIMIT_NOFILE = 7
+FEW_STEPS = 400
+"""So many descriptors fit under any soft limit in use (1024), with what is open already."""
 SAFE = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV
 
 
@@ -397,12 +400,27 @@ def build(steps: "tuple[tuple[str, ...], ...]") -> None:
     """Carry out the steps in order. StepFailed at the first one that does not work."""
     mask = os.umask(0)
     state = ViewState()
+    limits = room_for(len(steps))
     for index, spec in enumerate(steps):
         try:
             step(spec).apply(state)
         except OSError as error:
             raise StepFailed(index, error) from error
     os.umask(mask)
+    if limits is not None:
+        sysc.limit(RLIMIT_NOFILE, *limits)
+
+
+def room_for(steps: int) -> "tuple[int, int] | None":
+    """Each path is held by a descriptor for a while: many need more than the usual soft limit.
+
+    The limits to put back, or None when there is room enough (so the call is spared).
+    """
+    if steps < FEW_STEPS:
+        return None
+    soft, hard = sysc.limits_of(RLIMIT_NOFILE)
+    sysc.limit(RLIMIT_NOFILE, max(soft, min(hard, steps + FEW_STEPS)), hard)
+    return soft, hard
 
 
 def is_folder(fd: int) -> bool:
