@@ -89,14 +89,14 @@ class Merged:
 
 def file_layer(path: str) -> Layer | None:
     """The settings in a TOML file; None when there is none. Raises ConfigError."""
-    shown = printable(path)
     try:
         data = read_regular(path, AT_MOST + 1)
     except FileNotFoundError:
         return None
     except OSError as wrong:
         reason = wrong.strerror or str(wrong)
-        raise ConfigError(f"cannot be read: {reason}", file=shown) from wrong
+        raise ConfigError(f"cannot be read: {reason}", file=printable(path)) from wrong
+    shown = printable(path)
     if len(data) > AT_MOST:
         raise ConfigError(f"is larger than {AT_MOST // 1024 // 1024} MiB", file=shown)
     try:

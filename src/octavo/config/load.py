@@ -1,7 +1,7 @@
-"""Files, profiles and flags into settings, each with the place it was written.
+"""What `octavo sandbox` needs of the settings, each value with the place it was written.
 
 Layers, weakest first: `HOME/config.toml`, `HOME/NAME.config.toml` (`-p NAME`), `-c key=value`.
-So far only what `octavo sandbox` needs is read; keys of other rooms are left alone.
+Keys of other rooms are left alone: `octavo.config.settings` reads them all, and uses this too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,9 +71,9 @@ def load_sandbox_settings(
     """
     layers = [file_layer(str(Path(home) / MAIN_FILE))]
     if profile is not None:
-        layers.append(_named_layer(home, profile))
+        layers.append(named_layer(home, profile))
     layers += [flag_layer(override) for override in overrides]
-    return _settings(Merged([layer for layer in layers if layer is not None]), cwd)
+    return sandbox_settings(Merged([layer for layer in layers if layer is not None]), cwd)
 
 
 def resolve_profile(
@@ -117,8 +117,8 @@ def resolve_profile(
     return replace(rules, warnings=(*settings.warnings, *rules.warnings))
 
 
-def _named_layer(home: str, profile: str) -> Layer:
-    """The file of `-p NAME`."""
+def named_layer(home: str, profile: str) -> Layer:
+    """The file of `-p NAME`. Raises UsageError for a bad name, ConfigError for a missing file."""
     if not profile or "/" in profile or "\0" in profile or profile.startswith("."):
         raise UsageError(f"{quoted(profile)} cannot be the name of a settings profile")
     path = Path(home) / f"{profile}{NAMED_FILE}"
@@ -132,8 +132,8 @@ def _named_layer(home: str, profile: str) -> Layer:
     return layer
 
 
-def _settings(merged: Merged, cwd: str) -> SandboxSettings:
-    """Typed settings out of the merged table."""
+def sandbox_settings(merged: Merged, cwd: str) -> SandboxSettings:
+    """What merged layers say about the sandbox. Raises ConfigError."""
     origins = merged.origins()
     settings = SandboxSettings(origins=origins)
     reader = Reader(settings.origin)

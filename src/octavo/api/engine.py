@@ -1,0 +1,199 @@
+"""The engine in this process: threads that are started, resumed, forked, listed.
+
+Everything that touches the world (clock, disk, sandbox, models) is made here and handed down.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from octavo.api.options import Given, ThreadOptions
+from octavo.api.sandbox import Sandbox, state_home
+from octavo.api.thread import Thread
+from octavo.api.wiring import Opened, Wiring
+from octavo.api.workspace import real
+from octavo.api.world import SystemClock, SystemIds
+from octavo.model.client import ModelClient
+from octavo.protocol.approvals import Approver
+from octavo.protocol.ids import ThreadId
+from octavo.protocol.seams import Clock, Ids
+from octavo.sandbox.launcher import Launcher, session_for
+from octavo.store.base import Store, ThreadInfo
+from octavo.store.disk import DiskStore
+from octavo.tools.base import Tool
+
+
+class Engine:
+    """Threads of one home. Use `async with Engine.open(...) as engine`; leaving ends everything."""
+
+    def __init__(self, wiring: Wiring, group: asyncio.TaskGroup) -> None:
+        self._wiring = wiring
+        self._group = group
+        self._threads: list[Thread] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        model: str | ModelClient | None = None,
+        provider: str | None = None,
+        home: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        overrides: Sequence[str] = (),
+        profile: str | None = None,
+        flags: Mapping[str, object] | None = None,
+        strict: bool = False,
+        user_settings: bool = True,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        store: Store | None = None,
+        rungs: tuple[str, ...] | None = None,
+        originator: str = "octavo",
+        unreachable_s: float | None = None,
+    ) -> AsyncIterator[Self]:
+        """Make an engine.
+
+        `model` is a name, or a client of your own (then no provider is asked). `home` defaults to
+        OCTAVO_HOME, CODEX_HOME, `~/.octavo`. `overrides` are `key=value` as for `-c`, `profile`
+        is `--profile`, `flags` maps dotted keys to values. `unreachable_s` limits how long a
+        provider that does not answer is tried. Raises ConfigError.
+        """
+        outside = dict(os.environ if environ is None else environ)
+        folder = state_home(outside) if home is None else real(home)
+        clock = clock or SystemClock()
+        wiring = Wiring(
+            home=folder,
+            environ=outside,
+            given=Given(
+                model=model,
+                provider=provider,
+                overrides=tuple(overrides),
+                profile=profile,
+                flags=dict(flags or {}),
+                strict=strict,
+                user_settings=user_settings,
+                unreachable_s=unreachable_s,
+                originator=originator,
+            ),
+            clock=clock,
+            ids=ids or SystemIds(),
+            store=store or DiskStore(folder, now_ms=clock.now_ms),
+            launcher=Launcher(session_for(folder, outside, rungs)),
+        )
+        problem: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                engine = cls(wiring, group)
+                try:
+                    yield engine
+                except BaseException as error:  # noqa: BLE001 - raised again below, not in a group
+                    problem = error
+                await engine._close_threads()
+        finally:
+            await wiring.close()
+        if problem is not None:
+            raise problem
+
+    async def start_thread(
+        self,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        sandbox: Sandbox | None = None,
+        approver: Approver | None = None,
+        tools: Sequence[Tool] = (),
+        model: str | None = None,
+        ephemeral: bool = False,
+        source: str = "library",
+    ) -> Thread:
+        """Begin a thread in a folder. `sandbox` beats the settings. `ephemeral` keeps nothing.
+
+        Without an `approver` nobody is asked: what would need a question is refused.
+        """
+        options = ThreadOptions(
+            cwd=real(cwd),
+            sandbox=sandbox,
+            approver=approver,
+            tools=tuple(tools),
+            model=model,
+            ephemeral=ephemeral,
+            source=source,
+        )
+        return self._opened(await self._wiring.start(options, self._group))
+
+    async def resume_thread(
+        self,
+        thread: ThreadId | str,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        sandbox: Sandbox | None = None,
+        approver: Approver | None = None,
+        tools: Sequence[Tool] = (),
+        model: str | None = None,
+    ) -> Thread:
+        """Go on with a thread, by id. Its folder is used unless `cwd` names another.
+
+        Raises ThreadNotFound, ThreadBusy when another process has it open.
+        """
+        options = ThreadOptions(
+            cwd=None if cwd is None else real(cwd),
+            sandbox=sandbox,
+            approver=approver,
+            tools=tuple(tools),
+            model=model,
+        )
+        return self._opened(await self._wiring.resume(ThreadId(thread), options, self._group))
+
+    async def fork_thread(
+        self,
+        thread: ThreadId | str,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        sandbox: Sandbox | None = None,
+        approver: Approver | None = None,
+        tools: Sequence[Tool] = (),
+        model: str | None = None,
+        source: str = "library",
+    ) -> Thread:
+        """A new thread with the history of another one, which stays as it is."""
+        options = ThreadOptions(
+            cwd=None if cwd is None else real(cwd),
+            sandbox=sandbox,
+            approver=approver,
+            tools=tuple(tools),
+            model=model,
+            source=source,
+        )
+        return self._opened(await self._wiring.fork(ThreadId(thread), options, self._group))
+
+    async def threads(
+        self,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        search: str | None = None,
+        archived: bool = False,
+        limit: int | None = None,
+    ) -> AsyncIterator[ThreadInfo]:
+        """Threads, the one last written first; of one folder, or with these words in them."""
+        folder = None if cwd is None else real(cwd)
+        for info in self._wiring.store.list(
+            cwd=folder, search=search, archived=archived, limit=limit
+        ):
+            yield info
+
+    @property
+    def store(self) -> Store:
+        """Where threads are kept."""
+        return self._wiring.store
+
+    def _opened(self, parts: Opened) -> Thread:
+        thread = Thread(parts, self._group, engine=self)
+        self._threads.append(thread)
+        return thread
+
+    async def _close_threads(self) -> None:
+        for thread in self._threads:
+            await thread.close()
+        self._threads.clear()

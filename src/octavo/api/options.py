@@ -1,0 +1,38 @@
+"""What a program says about an engine and about a thread, as values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from octavo.api.sandbox import Sandbox
+from octavo.model.client import ModelClient
+from octavo.protocol.approvals import Approver
+from octavo.tools.base import Tool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """For all threads of an engine; each beats the settings files."""
+
+    model: str | ModelClient | None = None
+    provider: str | None = None
+    overrides: tuple[str, ...] = ()
+    profile: str | None = None
+    flags: Mapping[str, object] = field(default_factory=dict)
+    strict: bool = False
+    user_settings: bool = True
+    unreachable_s: float | None = None
+    originator: str = "octavo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadOptions:
+    """For one thread."""
+
+    cwd: str | None = None
+    """None: where the thread was before."""
+    sandbox: Sandbox | None = None
+    approver: Approver | None = None
+    tools: tuple[Tool, ...] = ()
+    model: str | None = None
+    ephemeral: bool = False
+    source: str = "library"

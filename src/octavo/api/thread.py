@@ -1,0 +1,215 @@
+"""A thread as programs use it: ask, watch, steer, stop, fork."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from octavo.api.wiring import Opened
+from octavo.engine.bus import Listener
+from octavo.engine.running import RunningTurn
+from octavo.model.request import OutputSchema
+from octavo.protocol.content import TextInput, UserInput
+from octavo.protocol.errors import OctavoError, UsageError
+from octavo.protocol.events import Ending, Event, ItemCompleted, TurnFailed, TurnInterrupted
+from octavo.protocol.ids import ThreadId, TurnId
+from octavo.protocol.items import Item
+from octavo.protocol.usage import TokenUsage
+
+if TYPE_CHECKING:
+    from octavo.api.engine import Engine
+
+END_S: Final = 10.0
+"""A turn that is stopped gets so long to end its commands; then its task is cancelled."""
+Prompt = str | UserInput | Sequence[UserInput]
+
+
+class TurnFailedError(OctavoError):
+    """The turn could not be finished; `ending` says why."""
+
+    def __init__(self, ending: TurnFailed) -> None:
+        super().__init__(ending.message, hint=ending.hint)
+        self.ending = ending
+
+
+class TurnResult(Struct, frozen=True, kw_only=True):
+    """How a turn went."""
+
+    turn_id: TurnId
+    final_message: str
+    """The last thing the model said; empty when it said nothing."""
+    items: tuple[Item, ...]
+    """Everything that was finished, in order."""
+    usage: TokenUsage
+    """Of the whole thread so far."""
+    ending: Ending
+
+    @property
+    def interrupted(self) -> bool:
+        """Somebody stopped it."""
+        return isinstance(self.ending, TurnInterrupted)
+
+
+class Turn:
+    """A turn that runs. Iterate over its events; the last one is its ending."""
+
+    def __init__(self, running: RunningTurn, events: AsyncIterator[Event]) -> None:
+        self._running = running
+        self._events = events
+
+    @property
+    def id(self) -> TurnId:
+        return self._running.turn_id
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        async for event in self._events:
+            yield event
+            if isinstance(event, Ending) and event.turn_id == self.id:
+                return
+
+    async def steer(self, prompt: Prompt) -> None:
+        """More input for this turn. Raises UsageError when it takes none any more."""
+        self._running.steer(inputs_of(prompt))
+
+    async def interrupt(self) -> None:
+        """Stop it; the ending event comes when all that ran is gone."""
+        self._running.interrupt()
+
+
+class Thread:
+    """One conversation. At most one turn runs at a time."""
+
+    def __init__(
+        self,
+        opened: Opened,
+        group: asyncio.TaskGroup,
+        *,
+        engine: "Engine",
+    ) -> None:
+        self._session = opened.session
+        self._group = group
+        self._load = opened.load
+        self._commands = opened.commands
+        self._engine = engine
+        self._running: RunningTurn | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self.warnings = opened.warnings
+        """What the settings made doubtful, one sentence each."""
+        self.facts = opened.facts
+        """Model, provider, sandbox and so on, for people."""
+
+    @property
+    def id(self) -> ThreadId:
+        return self._session.parts.thread_id
+
+    @property
+    def path(self) -> str | None:
+        """The file it is kept in; None when it is not kept."""
+        return self._session.parts.log.path
+
+    @property
+    def usage(self) -> TokenUsage:
+        """All tokens so far."""
+        return self._session.total
+
+    async def run(
+        self, prompt: Prompt, *, output_schema: dict[str, Any] | None = None
+    ) -> TurnResult:
+        """Ask, and wait for the end. Raises TurnFailedError when the turn could not go on."""
+        items: list[Item] = []
+        ending: Ending | None = None
+        async with self.stream(prompt, output_schema=output_schema) as turn:
+            async for event in turn:
+                if isinstance(event, ItemCompleted):
+                    items.append(event.item)
+                elif isinstance(event, Ending):
+                    ending = event
+        if isinstance(ending, TurnFailed):
+            raise TurnFailedError(ending)
+        assert ending is not None
+        return TurnResult(
+            turn_id=ending.turn_id,
+            final_message=getattr(ending, "last_message", None) or "",
+            items=tuple(items),
+            usage=self._session.total,
+            ending=ending,
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self, prompt: Prompt, *, output_schema: dict[str, Any] | None = None
+    ) -> AsyncIterator[Turn]:
+        """Ask, and watch. Leaving the block early stops the turn and waits until it is over.
+
+        Raises UsageError while another turn runs or after `close`.
+        """
+        if self._closed:
+            raise UsageError("this thread is closed")
+        if self._running is not None:
+            raise UsageError("a turn is running in this thread", hint="Steer it, or wait for it.")
+        schema = None if output_schema is None else OutputSchema(schema=output_schema)
+        listener = self._session.bus.listen()
+        running = RunningTurn(self._session, inputs_of(prompt), load=self._load, schema=schema)
+        problem: list[BaseException] = []
+        self._running = running
+        work = self._work(running, problem, listener)
+        self._task = self._group.create_task(work, name="turn")
+        try:
+            yield Turn(running, aiter(listener))
+        finally:
+            try:
+                await self._stop()
+            finally:
+                self._session.bus.forget(listener)
+                self._running = self._task = None
+        if problem:
+            raise problem[0]
+
+    async def interrupt(self) -> None:
+        """Stop the turn that runs, if one does; returns when it is over."""
+        await self._stop()
+
+    async def fork(self) -> "Thread":
+        """A new thread with everything that was said so far; this one stays as it is."""
+        return await self._engine.fork_thread(self.id, cwd=self._session.parts.workspace.cwd)
+
+    async def close(self) -> None:
+        """Stop what runs and let go of the thread's file."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._stop()
+        await self._commands.close()
+        self._session.parts.log.close()
+        self._session.bus.close()
+
+    async def _work(
+        self, running: RunningTurn, problem: list[BaseException], listener: Listener
+    ) -> None:
+        try:
+            await running.run()
+        except Exception as error:  # noqa: BLE001 - handed to whoever asked
+            problem.append(error)
+            listener.close()
+
+    async def _stop(self) -> None:
+        task, running = self._task, self._running
+        if task is None or running is None or task.done():
+            return
+        running.interrupt()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await asyncio.shield(asyncio.wait([task]))
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=END_S)
+
+
+def inputs_of(prompt: Prompt) -> tuple[UserInput, ...]:
+    """Any form of prompt as inputs."""
+    if isinstance(prompt, str):
+        return (TextInput(text=prompt),)
+    return (prompt,) if isinstance(prompt, UserInput) else tuple(prompt)

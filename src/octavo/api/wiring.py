@@ -1,0 +1,407 @@
+"""Settings, provider, profile, tools and store, put together into sessions.
+
+The only place that knows how all rooms fit. What it makes it owns until `close`.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import ValidationError, convert
+
+from octavo._version import __version__
+from octavo.api.options import Given, ThreadOptions
+from octavo.api.pictures import data_url
+from octavo.api.sandbox import PermissionProfile, Sandbox, settle
+from octavo.api.workspace import workspace
+from octavo.api.world import timezone, today, user_shell
+from octavo.config.auth import api_key
+from octavo.config.environment import shape_environment
+from octavo.config.instructions import project_instructions
+from octavo.config.load import resolve_profile
+from octavo.config.providers import provider as provider_settings
+from octavo.config.schema import ModelProvider, Settings
+from octavo.config.settings import Loaded, load_settings
+from octavo.engine.approvals import Remembering
+from octavo.engine.context import Surroundings
+from octavo.engine.inputs import Load
+from octavo.engine.instructions import BASE
+from octavo.engine.session import Parts, Session
+from octavo.model.catalog import ModelInfo, lookup
+from octavo.model.client import ModelClient
+from octavo.model.http import HttpModelClient
+from octavo.model.provider import Provider
+from octavo.protocol.approvals import ApprovalRequest, Decision
+from octavo.protocol.errors import ConfigError, UsageError
+from octavo.protocol.ids import ThreadId
+from octavo.protocol.seams import Clock, Ids
+from octavo.protocol.usage import BYTES_PER_TOKEN
+from octavo.sandbox.launcher import HOSTS_NOTE, Launcher
+from octavo.sandbox.request import is_limited
+from octavo.store.base import EphemeralLog, Store, ThreadLog
+from octavo.store.rollout import SessionMeta, stamp
+from octavo.store.thread import LoadedThread
+from octavo.tools.defaults import default_registry
+from octavo.tools.registry import Registry
+from octavo.tools.sessions import Sessions
+from octavo.tools.web_search import web_search
+
+NOBODY: Final = "nobody is there to answer"
+HAND_OVER_S: Final = 10.0
+"""For a thread's commands to end when it is closed."""
+CA_VARIABLES: Final = ("CODEX_CA_CERTIFICATE", "SSL_CERT_FILE")
+
+
+@dataclass(slots=True)
+class Opened:
+    """A session and what its door wants to know."""
+
+    session: Session
+    load: Load
+    warnings: tuple[str, ...]
+    commands: "Commands"
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+async def refuse(request: ApprovalRequest, /) -> Decision:
+    """Where nobody can be asked."""
+    return Decision.deny(NOBODY)
+
+
+class Commands:
+    """Owns the commands of one thread in a task of its own: they end where they began."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._over = asyncio.Event()
+        self._ready: asyncio.Future[Sessions] = asyncio.get_running_loop().create_future()
+        self._task = group.create_task(self._own(), name="commands of a thread")
+
+    async def _own(self) -> None:
+        async with Sessions() as sessions:
+            self._ready.set_result(sessions)
+            await self._over.wait()
+
+    async def sessions(self) -> Sessions:
+        """The table of commands, once it is there."""
+        return await self._ready
+
+    async def end_all(self) -> None:
+        """End every command that still runs; new ones may be started."""
+        await (await self._ready).end_all()
+
+    async def close(self) -> None:
+        """End every command, for good."""
+        self._over.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OVER_S):
+                await asyncio.shield(asyncio.wait([self._task]))
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+class Wiring:
+    """Makes sessions for one engine."""
+
+    def __init__(
+        self,
+        *,
+        home: str,
+        environ: Mapping[str, str],
+        given: Given,
+        clock: Clock,
+        ids: Ids,
+        store: Store,
+        launcher: Launcher,
+    ) -> None:
+        self.home = home
+        self.store = store
+        self._environ = environ
+        self._given = given
+        self._clock = clock
+        self._ids = ids
+        self._launcher = launcher
+        self._clients: dict[str, HttpModelClient] = {}
+
+    async def close(self) -> None:
+        """End all commands and connections."""
+        self._launcher.close()
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    # ---- threads --------------------------------------------------------------------------
+
+    async def start(self, options: ThreadOptions, group: asyncio.TaskGroup) -> Opened:
+        """A new thread."""
+        assert options.cwd is not None
+        loaded = self.settings(options.cwd)
+        thread_id = ThreadId(self._ids.uuid())
+        meta = self._meta(thread_id, options.cwd, options, loaded)
+        log: ThreadLog = EphemeralLog() if options.ephemeral else self.store.create(meta)
+        return await self._session(loaded, options, log, thread_id, group)
+
+    async def resume(
+        self, thread: ThreadId, options: ThreadOptions, group: asyncio.TaskGroup
+    ) -> Opened:
+        """A thread from disk."""
+        before, log = self.store.open(thread)
+        try:
+            loaded = self.settings(options.cwd or before.meta.cwd)
+            return await self._session(loaded, options, log, before.id, group, before)
+        except BaseException:
+            log.close()
+            raise
+
+    async def fork(
+        self, thread: ThreadId, options: ThreadOptions, group: asyncio.TaskGroup
+    ) -> Opened:
+        """A new thread that begins as another one is now."""
+        before = self.store.read(thread)
+        loaded = self.settings(options.cwd or before.meta.cwd)
+        thread_id = ThreadId(self._ids.uuid())
+        log = self.store.fork(thread, self._meta(thread_id, loaded.cwd, options, loaded))
+        return await self._session(loaded, options, log, thread_id, group, before)
+
+    # ---- parts ----------------------------------------------------------------------------
+
+    def settings(self, cwd: str) -> Loaded:
+        """The settings in force for a folder. Raises ConfigError."""
+        given = self._given
+        flags = dict(given.flags)
+        if isinstance(given.model, str):
+            flags["model"] = given.model
+        if given.provider is not None:
+            flags["model_provider"] = given.provider
+        if not os.path.isdir(cwd):
+            raise UsageError(f"there is no folder {cwd}", hint="check -C, or where you are")
+        return load_settings(
+            home=self.home,
+            cwd=cwd,
+            environ=self._environ,
+            overrides=given.overrides,
+            profile=given.profile,
+            flags=flags,
+            strict=given.strict,
+            user_settings=given.user_settings,
+        )
+
+    async def _session(
+        self,
+        loaded: Loaded,
+        options: ThreadOptions,
+        log: ThreadLog,
+        thread_id: ThreadId,
+        group: asyncio.TaskGroup,
+        before: LoadedThread | None = None,
+    ) -> Opened:
+        settings = loaded.settings
+        model_name = self._model_name(options, settings, before)
+        info = lookup(model_name)
+        client, provider_name, retries = self._client(settings)
+        sandbox = options.sandbox or self._sandbox(loaded)
+        cwd = loaded.cwd
+        profile = settle(sandbox.profile.rules, cwd, self._environ)
+        shell = user_shell(self._environ)
+        approval = "never" if options.approver is None else approval_word(settings)
+        documents = project_instructions(cwd, self.home, settings)
+        place = workspace(
+            profile,
+            cwd=cwd,
+            launcher=self._launcher,
+            wish=sandbox.wish,
+            environment=shape_environment(
+                self._environ, settings.shell_environment_policy, thread_id
+            ),
+            shell=shell,
+            surroundings=Surroundings(
+                cwd=cwd,
+                shell=os.path.basename(shell),
+                date=today(self._clock.now_ms()),
+                timezone=timezone(self._environ),
+                approval=approval,
+                developer=settings.developer_instructions or "",
+                project=documents.text,
+                project_folder=cwd if documents.text else "",
+                with_environment=settings.include_environment_context,
+            ),
+        )
+        commands = Commands(group)
+        parts = Parts(
+            thread_id=thread_id,
+            model=client,
+            model_name=model_name,
+            info=info,
+            tools=self._tools(await commands.sessions(), settings, info, options),
+            log=log,
+            clock=self._clock,
+            ids=self._ids,
+            approver=Remembering(options.approver or refuse),
+            end_commands=commands.end_all,
+            workspace=place,
+            instructions=self._instructions(settings),
+            approval_policy=approval,
+            effort=settings.model_reasoning_effort or info.default_effort,
+            summary=settings.model_reasoning_summary if info.reasoning_summary else None,
+            verbosity=settings.model_verbosity if info.verbosity else None,
+            service_tier=settings.service_tier,
+            stream_retries=retries,
+            unreachable_s=self._given.unreachable_s,
+            window=settings.model_context_window or info.context_window,
+            output_tokens=settings.tool_output_token_limit
+            or info.output_limit_bytes // BYTES_PER_TOKEN,
+        )
+        warnings = [*loaded.warnings, *documents.warnings, *profile.warnings]
+        if is_limited(profile):
+            warnings.append(HOSTS_NOTE)
+        if not info.known:
+            warnings.append(
+                f"nothing is known about the model {model_name!r}: usual limits are assumed"
+            )
+        return Opened(
+            session=loaded_session(parts, before),
+            load=data_url,
+            warnings=tuple(dict.fromkeys(warnings)),
+            commands=commands,
+            facts={
+                "folder": cwd,
+                "model": model_name,
+                "provider": provider_name,
+                "sandbox": profile.mode or profile.name,
+                "approval": approval,
+                "thread": thread_id,
+            },
+        )
+
+    def _model_name(
+        self, options: ThreadOptions, settings: Settings, before: LoadedThread | None
+    ) -> str:
+        named = options.model or settings.model
+        if named is None and before is not None and before.turn_context is not None:
+            named = before.turn_context.model or None
+        if named is None and isinstance(self._given.model, str | None):
+            raise ConfigError(
+                "no model is chosen",
+                key="model",
+                hint='say `-m MODEL`, or set model = "..." in config.toml',
+            )
+        return named or "scripted"
+
+    def _client(self, settings: Settings) -> tuple[ModelClient, str, int]:
+        """The client for the provider in force; one for each provider of an engine."""
+        given = self._given.model
+        if given is not None and not isinstance(given, str):
+            return given, "given", 5
+        chosen = provider_settings(settings)
+        name = settings.model_provider
+        if name not in self._clients:
+            key = api_key(chosen, home=self.home, environ=self._environ)
+            self._clients[name] = HttpModelClient(
+                wire_provider(name, chosen, key.reveal() if key else None, self._environ),
+                ca_file=next((v for n in CA_VARIABLES if (v := self._environ.get(n))), None),
+                originator=self._given.originator,
+            )
+        return self._clients[name], name, chosen.stream_max_retries
+
+    def _sandbox(self, loaded: Loaded) -> Sandbox:
+        rules = resolve_profile(loaded.sandbox, cwd=loaded.cwd, default_mode=loaded.default_mode)
+        return Sandbox(PermissionProfile(rules, cwd=loaded.cwd))
+
+    @staticmethod
+    def _tools(
+        sessions: Sessions, settings: Settings, info: ModelInfo, options: ThreadOptions
+    ) -> Registry:
+        return default_registry(
+            sessions,
+            patch="freeform" if info.freeform_patch else "function",
+            plan=settings.tools.update_plan.enabled,
+            search=web_search(settings.web_search) if info.known else None,
+            more=options.tools,
+            allow_login=settings.allow_login_shell,
+            poll_ms=settings.background_terminal_max_timeout,
+        )
+
+    def _instructions(self, settings: Settings) -> str:
+        path = settings.model_instructions_file
+        if path is None:
+            return BASE
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise ConfigError(
+                f"model_instructions_file: cannot be read: {reason}", file=path
+            ) from error
+
+    def _meta(
+        self, thread_id: ThreadId, cwd: str, options: ThreadOptions, loaded: Loaded
+    ) -> SessionMeta:
+        return SessionMeta(
+            id=thread_id,
+            timestamp=stamp(self._clock.now_ms()),
+            cwd=cwd,
+            originator=self._given.originator,
+            cli_version=__version__,
+            session_id=thread_id,
+            source=options.source,
+            thread_source="user",
+            model_provider=loaded.settings.model_provider,
+            base_instructions={"text": self._instructions(loaded.settings)},
+            runtime_workspace_roots=(cwd,),
+        )
+
+
+def loaded_session(parts: Parts, before: LoadedThread | None) -> Session:
+    """A session with everything a thread from disk has seen."""
+    if before is None:
+        return Session(parts)
+    return Session(
+        parts,
+        history=before.items,
+        total=before.usage,
+        last=before.tokens.last_token_usage if before.items else None,
+        told=surroundings_of(before),
+    )
+
+
+def surroundings_of(before: LoadedThread) -> Surroundings | None:
+    """What the model was told last, where this program wrote it down; else it is told again."""
+    try:
+        return convert(before.world_state, Surroundings)
+    except ValidationError:
+        return None
+
+
+def approval_word(settings: Settings) -> str:
+    """The approval policy in one word; granular ones ask."""
+    policy = settings.approval_policy
+    if not isinstance(policy, str):
+        return "on-request"
+    return "on-request" if policy == "on-failure" else policy
+
+
+def wire_provider(
+    name: str, chosen: ModelProvider, key: str | None, environ: Mapping[str, str]
+) -> Provider:
+    """The settings of a provider with everything from the environment put in."""
+    headers = dict(chosen.http_headers)
+    for header, variable in chosen.env_http_headers.items():
+        if environ.get(variable):
+            headers[header] = environ[variable]
+    return Provider(
+        id=name,
+        name=chosen.name or name,
+        base_url=chosen.base_url or "",
+        wire_api=chosen.wire_api,
+        env_key=chosen.env_key,
+        api_key=key,
+        headers=headers,
+        query=chosen.query_params,
+        request_max_retries=chosen.request_max_retries,
+        stream_max_retries=chosen.stream_max_retries,
+        stream_idle_timeout_ms=chosen.stream_idle_timeout_ms,
+        connect_timeout_ms=chosen.websocket_connect_timeout_ms,
+    )

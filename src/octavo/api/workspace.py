@@ -1,0 +1,95 @@
+"""A folder, a profile and what follows from them: how commands start, what the model is told."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from octavo.engine.context import Entry, Surroundings
+from octavo.engine.session import Workspace
+from octavo.policy.profile import EffectiveProfile
+from octavo.protocol.permissions import Access
+from octavo.sandbox.launcher import Launcher
+from octavo.sandbox.wish import Wish
+from octavo.tools.launcher import ProfileAccess, SandboxLauncher
+
+
+def workspace(
+    profile: EffectiveProfile,
+    *,
+    cwd: str,
+    launcher: Launcher,
+    wish: Wish,
+    environment: Mapping[str, str],
+    shell: str,
+    surroundings: Surroundings,
+) -> Workspace:
+    """What a session needs to run commands in `cwd` under `profile`."""
+    return Workspace(
+        cwd=cwd,
+        launcher=SandboxLauncher(launcher, profile, wish=replace(wish, watch_denials=True)),
+        access=ProfileAccess(profile),
+        environment=dict(environment),
+        shell=shell,
+        surroundings=described(profile, surroundings),
+        sandboxed=not profile.unrestricted,
+        policy=policy_line(profile),
+    )
+
+
+def described(profile: EffectiveProfile, base: Surroundings) -> Surroundings:
+    """The surroundings with what the profile allows."""
+    writable = tuple(
+        rule.path for rule in profile.rules if rule.access is Access.WRITE and not rule.protected
+    )
+    custom = profile.mode is None
+    entries = tuple(
+        Entry(path=rule.path, access=str(rule.access)) for rule in profile.rules if custom
+    )
+    denied = tuple(Entry(path=rule.path, access="none") for rule in profile.deny_globs)
+    return replace(
+        base,
+        sandbox=profile.mode or profile.name,
+        network=network_word(profile),
+        writable=() if profile.unrestricted else writable,
+        roots=(base.cwd, *profile.places.workspace_roots),
+        entries=(*entries, *denied),
+    )
+
+
+def network_word(profile: EffectiveProfile) -> str:
+    """off, on, or limited."""
+    rules = profile.network
+    if profile.unrestricted or (rules.enabled and not rules.allow and not rules.deny):
+        return "on"
+    return "limited" if rules.enabled else "off"
+
+
+def policy_line(profile: EffectiveProfile) -> dict[str, Any]:
+    """The profile as a sandbox policy of the published form; `custom` where it has none."""
+    network = network_word(profile) == "on"
+    if profile.unrestricted:
+        return {"type": "danger-full-access"}
+    if profile.mode == "read-only":
+        return {"type": "read-only"}
+    if profile.mode == "workspace-write":
+        cwd = profile.places.cwd
+        roots = [
+            rule.path
+            for rule in profile.rules
+            if rule.access is Access.WRITE and rule.root and rule.path != cwd
+        ]
+        return {
+            "type": "workspace-write",
+            "writable_roots": roots,
+            "network_access": network,
+            "exclude_tmpdir_env_var": profile.tmpdir is None,
+            "exclude_slash_tmp": profile.slash_tmp is None,
+        }
+    return {"type": "custom", "name": profile.name}
+
+
+def real(path: str | os.PathLike[str] | None) -> str:
+    """A folder without symlinks; the current one for None."""
+    return os.path.realpath(os.getcwd() if path is None else path)

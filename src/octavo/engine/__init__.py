@@ -1,0 +1,1 @@
+"""The agent: threads, turns, and what goes into a request. One engine for every door."""

@@ -1,0 +1,290 @@
+"""Carries out one turn: what the machine asks for, in one task group. It has no opinions.
+
+Everything that happens comes in through one queue, so that the machine sees it, and listeners hear
+of it, in one order. No task outlives `run`.
+"""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final
+
+from octavo.engine.display import Display
+from octavo.engine.history import output_for
+from octavo.engine.session import Session, TurnFrame
+from octavo.engine.turn import (
+    Begin,
+    CancelTools,
+    Command,
+    Failed,
+    Finish,
+    Input,
+    Interrupt,
+    ItemArrived,
+    Record,
+    ResponseDone,
+    RunTool,
+    Sample,
+    SampleFailed,
+    StopSampling,
+    ToolDone,
+    TurnMachine,
+)
+from octavo.model import retry
+from octavo.model.events import Done, ItemDone, ModelEvent
+from octavo.protocol.errors import ModelError, ModelErrorKind, OctavoError
+from octavo.protocol.events import Retrying
+from octavo.protocol.history import CustomToolCall, FunctionCall, ToolCallItem, Unknown
+from octavo.protocol.ids import CallId, ItemId
+from octavo.tools.base import ToolCall, ToolOutput, failed
+
+STOP_S: Final = 2.0
+"""A response that is closed, or a tool that is cancelled, gets so long to let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """One value of the response with this number; those of a stopped response are ignored."""
+
+    sample: int
+    event: ModelEvent | ModelError
+
+
+@dataclass(slots=True)
+class Running:
+    """A tool call that runs."""
+
+    call: ToolCallItem
+    exclusive: bool
+    began: float
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    began_work: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class Driver:
+    """One turn of one session. `run` returns when the turn is over."""
+
+    def __init__(self, session: Session, frame: TurnFrame) -> None:
+        self._session = session
+        self._frame = frame
+        self._machine = TurnMachine(retries=session.parts.stream_retries)
+        self._inbox: asyncio.Queue[Input | Streamed] = asyncio.Queue()
+        self._sample = 0
+        self._sampling: asyncio.Task[None] | None = None
+        self._running: dict[CallId, Running] = {}
+        self._display = Display(frame.turn_id)
+        self._unreachable_since: float | None = None
+        self._finish: Finish | None = None
+
+    def tell(self, event: Input) -> None:
+        """Something happened outside: more input, an interrupt."""
+        self._inbox.put_nowait(event)
+
+    @property
+    def steerable(self) -> bool:
+        """Does input still reach this turn?"""
+        return self._machine.steerable
+
+    async def run(self, begin: Begin) -> Finish:
+        """Work until the turn is over."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._feed(begin)
+            while self._finish is None:
+                await self._take(await self._inbox.get())
+        return self._finish
+
+    async def _take(self, news: Input | Streamed) -> None:
+        if not isinstance(news, Streamed):
+            await self._feed(news)
+        elif news.sample == self._sample:
+            await self._streamed(news.event)
+
+    async def _feed(self, event: Input) -> None:
+        for command in self._machine.feed(event):
+            try:
+                await self._carry_out(command)
+            except OctavoError as error:  # the disk, mostly: nothing was published
+                self.tell(Failed(str(error), "store", error.hint, error.exit_code))
+
+    async def _carry_out(self, command: Command) -> None:
+        match command:
+            case Record(items=items):
+                self._session.record(items)
+            case Sample():
+                self._begin_sampling(command)
+            case StopSampling():
+                await self._stop_sampling()
+            case RunTool(call=call):
+                self._start_tool(call)
+            case CancelTools():
+                for running in self._running.values():
+                    if running.task is not None:
+                        running.task.cancel()
+            case Finish():
+                await self._stop_sampling()
+                self._finish = command
+
+    # ---- the model ----------------------------------------------------------------------------
+
+    def _begin_sampling(self, command: Sample) -> None:
+        self._sample += 1
+        self._display = Display(self._frame.turn_id)
+        work = self._ask(self._sample, command)
+        self._sampling = self._group.create_task(work, name=f"response {self._sample}")
+
+    async def _stop_sampling(self) -> None:
+        self._sample += 1  # what is still in the queue belongs to nobody
+        if self._sampling is not None and not self._sampling.done():
+            self._sampling.cancel()
+            await asyncio.wait([self._sampling], timeout=STOP_S)
+        self._sampling = None
+
+    async def _ask(self, number: int, command: Sample) -> None:
+        if command.after_ms or command.attempt:
+            self._announce(command)
+            await self._session.parts.clock.sleep(command.after_ms / 1000)
+        try:
+            async with aclosing(self._session.stream(self._frame)) as stream:
+                async for event in stream:
+                    self._inbox.put_nowait(Streamed(number, event))
+        except ModelError as error:
+            self._inbox.put_nowait(Streamed(number, error))
+        except OctavoError as error:
+            self.tell(Failed(str(error), "other", error.hint, error.exit_code))
+
+    def _announce(self, command: Sample) -> None:
+        limit = self._machine.retries
+        counted = command.attempt <= limit and self._unreachable_since is None
+        number = f"{command.attempt}/{limit} " if counted else ""
+        self._session.publish(
+            Retrying(
+                turn_id=self._frame.turn_id,
+                message=f"Reconnecting... {number}({command.reason})",
+                attempt=command.attempt,
+                limit=limit,
+                delay_ms=command.after_ms,
+            )
+        )
+
+    async def _streamed(self, event: ModelEvent | ModelError) -> None:
+        if isinstance(event, ModelError):
+            await self._feed(self._failure(event))
+            return
+        self._unreachable_since = None
+        for shown in self._display.show(event):
+            self._session.publish(shown)
+        match event:
+            case ItemDone(item=Unknown() as item):
+                self._session.keep_unknown(item)
+            case ItemDone(item=item) if not isinstance(item, Unknown):
+                named = self._session.named(item)
+                await self._feed(ItemArrived(named))
+                completed = self._display.completed(named)
+                if completed is not None:
+                    self._session.completed(self._frame, completed)
+            case Done(usage=usage, end_turn=end_turn, response_id=response_id):
+                self._session.counted(self._frame, usage, response_id)
+                await self._feed(ResponseDone(end_turn))
+            case _:
+                return
+
+    def _failure(self, error: ModelError) -> SampleFailed:
+        """The machine's view of an error: may it heal, and when to ask again."""
+        parts = self._session.parts
+        wait: int | None = None
+        counted = error.kind is not ModelErrorKind.UNREACHABLE
+        attempt = self._machine.attempt + 1
+        if counted:
+            notice = retry.next_retry(
+                error, attempt, parts.stream_retries, jitter=parts.ids.jitter()
+            )
+            wait = None if notice is None else notice.delay_ms
+        else:
+            wait = self._wait_for_connection(attempt)
+        return SampleFailed(str(error), error.kind, error.hint, error.exit_code, wait, counted)
+
+    def _wait_for_connection(self, attempt: int) -> int | None:
+        parts = self._session.parts
+        now = parts.clock.monotonic()
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        wait = retry.unreachable_ms(attempt)
+        if parts.unreachable_s is None:
+            return wait
+        left_ms = round((self._unreachable_since + parts.unreachable_s - now) * 1000)
+        return min(wait, left_ms) if left_ms > 0 else None
+
+    # ---- tools --------------------------------------------------------------------------------
+
+    def _start_tool(self, call: ToolCallItem) -> None:
+        asked = tool_call(call)
+        running = Running(
+            call,
+            exclusive=not self._session.parts.tools.parallel(asked),
+            began=self._session.parts.clock.monotonic(),
+        )
+        earlier = [
+            other
+            for other in self._running.values()
+            if not other.done.is_set() and (running.exclusive or other.exclusive)
+        ]
+        self._running[asked.call_id] = running
+        running.task = self._group.create_task(
+            self._run_tool(running, asked, earlier), name=f"tool {asked.name} {asked.call_id}"
+        )
+        running.task.add_done_callback(lambda _task: self._never_began(running, asked))
+
+    def _never_began(self, running: Running, asked: ToolCall) -> None:
+        """A task that is cancelled before its first step answers nothing by itself."""
+        if not running.began_work:
+            running.done.set()
+            answer = failed(self._session.parts.tools.aborted(asked, 0.0))
+            self.tell(self._answered(running.call, asked.call_id, answer))
+
+    async def _run_tool(self, running: Running, asked: ToolCall, earlier: list[Running]) -> None:
+        """Run the call and answer, whatever happens: a call without an output spoils a thread."""
+        parts = self._session.parts
+        running.began_work = True
+        try:
+            for other in earlier:
+                await other.done.wait()
+            answer = await parts.tools.run(asked, self._frame.context)
+        except asyncio.CancelledError:
+            elapsed = parts.clock.monotonic() - running.began
+            answer = failed(parts.tools.aborted(asked, elapsed))
+        except OctavoError as error:
+            answer = failed(str(error))
+        finally:
+            running.done.set()
+        self.tell(self._answered(running.call, asked.call_id, answer))
+        if answer.ends_turn:
+            self.tell(Interrupt(self._session.stopped_marker()))
+
+    def _answered(self, call: ToolCallItem, call_id: CallId, answer: ToolOutput) -> ToolDone:
+        prefix = "ctco" if isinstance(call, CustomToolCall) else "fco"
+        item_id = ItemId(f"{prefix}_{self._session.parts.ids.uuid()}")
+        output = output_for(call, answer.output, item_id)
+        also = tuple(self._session.named(message) for message in answer.also)
+        return ToolDone(call_id, output, also)
+
+
+def tool_call(call: ToolCallItem) -> ToolCall:
+    """The call as tools take it."""
+    if isinstance(call, FunctionCall):
+        return ToolCall(
+            call_id=call.call_id,
+            name=call.name,
+            namespace=call.namespace,
+            arguments=call.arguments,
+        )
+    if isinstance(call, CustomToolCall):
+        return ToolCall(
+            call_id=call.call_id,
+            name=call.name,
+            namespace=call.namespace,
+            arguments=call.input,
+            custom=True,
+        )
+    return ToolCall(call_id=call.call_id or CallId(call.id or ""), name="local_shell", arguments="")

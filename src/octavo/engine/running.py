@@ -1,0 +1,216 @@
+"""One turn from its first line on disk to its last event.
+
+The driver does the work; this is what stands around it: the records that say a turn began and how
+it ended, and the promise that every turn has exactly one ending event.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from octavo.engine.driver import Driver
+from octavo.engine.inputs import Load, user_message
+from octavo.engine.session import Session, TurnFrame
+from octavo.engine.turn import Begin, Failed, Finish, Interrupt, Outcome, Steer
+from octavo.model.request import OutputSchema
+from octavo.protocol import events, items
+from octavo.protocol.content import UserInput
+from octavo.protocol.errors import InternalError, OctavoError, UsageError
+from octavo.protocol.history import KnownItem
+from octavo.protocol.ids import ItemId, TurnId
+from octavo.store.rollout import TaskComplete, TaskStarted, TurnAborted, TurnContext
+from octavo.tools.base import ToolContext
+
+
+class RunningTurn:
+    """A turn that has been asked for. `run` does it; the rest may be called meanwhile."""
+
+    def __init__(
+        self,
+        session: Session,
+        inputs: Iterable[UserInput],
+        *,
+        load: Load,
+        schema: OutputSchema | None = None,
+    ) -> None:
+        parts = session.parts
+        self.turn_id = TurnId(parts.ids.uuid())
+        self._session = session
+        self._inputs = tuple(inputs)
+        self._load = load
+        self._frame = TurnFrame(self.turn_id, self._context(), schema)
+        self._driver = Driver(session, self._frame)
+        self._began = parts.clock.monotonic()
+        self._started_at = parts.clock.now_ms() // 1000
+        self.ending: events.Ending | None = None
+
+    async def run(self) -> events.Ending:
+        """Do the turn. Never raises for what goes wrong inside: the ending says it."""
+        session = self._session
+        session.publish(events.TurnStarted(turn_id=self.turn_id))
+        try:
+            self._write_beginning()
+            finish = await self._driver.run(Begin(self._beginning()))
+            if finish.outcome is Outcome.INTERRUPTED:
+                await session.parts.end_commands()
+        except OctavoError as error:
+            finish = failure(error)
+        except asyncio.CancelledError:
+            self._end(Finish(Outcome.INTERRUPTED))
+            raise
+        except BaseExceptionGroup as group:
+            first = group.exceptions[0]
+            known = isinstance(first, OctavoError)
+            finish = failure(first if isinstance(first, OctavoError) else defect(first))
+            self._end(finish)
+            if not known:
+                raise
+        return self._end(finish)
+
+    def steer(self, inputs: Iterable[UserInput]) -> None:
+        """More input for this turn. Raises UsageError when it takes none any more."""
+        if not self._driver.steerable:
+            raise UsageError("this turn takes no more input", hint="Start another turn.")
+        message = user_message(inputs, self._load)
+        self._driver.tell(Steer((message,)))
+        self._show_user(tuple(inputs))
+
+    def interrupt(self) -> None:
+        """Stop as soon as everything that runs has been stopped."""
+        self._driver.tell(Interrupt(self._session.stopped_marker()))
+
+    # ---- the frame ------------------------------------------------------------------------
+
+    def _context(self) -> ToolContext:
+        parts = self._session.parts
+        place = parts.workspace
+        return ToolContext(
+            cwd=place.cwd,
+            thread_id=parts.thread_id,
+            turn_id=self.turn_id,
+            launcher=place.launcher,
+            access=place.access,
+            approver=parts.approver,
+            approval_policy=parts.approval_policy,
+            emit=self._emit,
+            clock=parts.clock,
+            ids=parts.ids,
+            environment=place.environment,
+            shell=place.shell,
+            sandboxed=place.sandboxed,
+            output_tokens=parts.output_tokens,
+            pictures=parts.info.images,
+        )
+
+    def _emit(self, event: events.Event) -> None:
+        """From tools: finished items are written first."""
+        if not isinstance(event, events.ItemCompleted):
+            self._session.publish(event)
+            return
+        try:
+            self._session.completed(self._frame, event.item)
+        except OctavoError as error:  # the disk's fault, not the tool's
+            self._driver.tell(Failed(str(error), "store", error.hint, error.exit_code))
+
+    def _beginning(self) -> tuple[KnownItem, ...]:
+        message = user_message(self._inputs, self._load)
+        self._show_user(self._inputs)
+        return (*self._session.context_items(), message)
+
+    def _show_user(self, inputs: tuple[UserInput, ...]) -> None:
+        item = items.UserMessage(
+            id=ItemId(f"item_{self._session.parts.ids.uuid()}"), content=inputs
+        )
+        self._session.completed(self._frame, item)
+
+    # ---- the record -----------------------------------------------------------------------
+
+    def _write_beginning(self) -> None:
+        parts = self._session.parts
+        self._session.write(
+            TaskStarted(
+                turn_id=self.turn_id,
+                started_at=self._started_at,
+                model_context_window=parts.window,
+            ),
+            TurnContext(
+                turn_id=self.turn_id,
+                cwd=parts.workspace.cwd,
+                model=parts.model_name,
+                approval_policy=parts.approval_policy,
+                sandbox_policy=parts.workspace.policy,
+                effort=parts.effort,
+                summary=parts.summary or "auto",
+            ),
+        )
+
+    def _end(self, finish: Finish) -> events.Ending:
+        """The last lines and the last event, once."""
+        if self.ending is not None:
+            return self.ending
+        try:
+            self._write_end(finish)
+        except OctavoError as error:
+            if finish.outcome is Outcome.COMPLETED:
+                finish = failure(error)
+        if self._session.broken is not None and finish.outcome is Outcome.COMPLETED:
+            finish = failure(self._session.broken)  # what was said last is not on disk
+        self.ending = self._ending(finish)
+        self._session.publish(self.ending)
+        return self.ending
+
+    def _write_end(self, finish: Finish) -> None:
+        clock = self._session.parts.clock
+        completed_at = clock.now_ms() // 1000
+        if finish.outcome is Outcome.INTERRUPTED:
+            self._session.write(
+                TurnAborted(
+                    turn_id=self.turn_id,
+                    started_at=self._started_at,
+                    completed_at=completed_at,
+                    duration_ms=self._elapsed_ms(),
+                )
+            )
+            return
+        self._session.write(
+            TaskComplete(
+                turn_id=self.turn_id,
+                last_agent_message=self._frame.last_message,
+                started_at=self._started_at,
+                completed_at=completed_at,
+                duration_ms=self._elapsed_ms(),
+            )
+        )
+
+    def _ending(self, finish: Finish) -> events.Ending:
+        match finish.outcome, finish.error:
+            case Outcome.COMPLETED, _:
+                return events.TurnCompleted(
+                    turn_id=self.turn_id,
+                    usage=self._session.total,
+                    last_message=self._frame.last_message,
+                    duration_ms=self._elapsed_ms(),
+                )
+            case Outcome.INTERRUPTED, _:
+                return events.TurnInterrupted(turn_id=self.turn_id)
+            case _, error:
+                assert error is not None
+                return events.TurnFailed(
+                    turn_id=self.turn_id,
+                    message=error.message,
+                    code=error.code,
+                    hint=error.hint,
+                    exit_code=error.exit_code,
+                )
+
+    def _elapsed_ms(self) -> int:
+        return round((self._session.parts.clock.monotonic() - self._began) * 1000)
+
+
+def defect(error: BaseException) -> InternalError:
+    """Ours, whatever it is; the log has the rest."""
+    return InternalError(f"{type(error).__name__}: {error}", hint="Please report this.")
+
+
+def failure(error: OctavoError) -> Finish:
+    """The end of a turn that could not go on."""
+    return Finish(Outcome.FAILED, Failed(str(error), "other", error.hint, error.exit_code))

@@ -1,0 +1,251 @@
+"""A loaded thread: what it has seen, what it runs with, who listens.
+
+Recorded before published: whatever a listener hears of is on disk already. When the disk fails the
+thread goes on in memory only as far as to end the turn and say so.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+
+from octavo.engine.bus import Bus
+from octavo.engine.context import Surroundings, changes, opening
+from octavo.engine.history import History, limited
+from octavo.model.catalog import ModelInfo
+from octavo.model.client import ModelClient
+from octavo.model.events import ModelEvent
+from octavo.model.request import Effort, ModelRequest, OutputSchema, Summary, Verbosity
+from octavo.protocol import events, items
+from octavo.protocol.approvals import Approver
+from octavo.protocol.content import InputText
+from octavo.protocol.errors import OctavoError
+from octavo.protocol.history import HistoryItem, KnownItem, Message, Unknown
+from octavo.protocol.ids import ItemId, ThreadId, TurnId
+from octavo.protocol.seams import Clock, Ids
+from octavo.protocol.usage import BYTES_PER_TOKEN, TokenUsage
+from octavo.store.base import ThreadLog
+from octavo.store.display import completed as completed_line
+from octavo.store.rollout import (
+    Other,
+    Record,
+    ResponseItem,
+    TokenCount,
+    TokenInfo,
+    TokenUsageRecord,
+)
+from octavo.tools.base import Access, Launcher, ToolContext
+from octavo.tools.registry import Registry
+
+PREFIXES = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "web_search_call": "ws",
+}
+STOPPED = (
+    "<turn_aborted>\nThe user stopped this turn on purpose. Commands that were running have been "
+    "ended and may have done part of their work: look before you rely on it.\n</turn_aborted>"
+)
+
+
+Named = TypeVar("Named", bound=KnownItem)
+
+
+@dataclass(slots=True)
+class Workspace:
+    """Where commands run and what they may do there: changes when the settings do."""
+
+    cwd: str
+    launcher: Launcher
+    access: Access
+    environment: dict[str, str]
+    shell: str
+    surroundings: Surroundings
+    sandboxed: bool = True
+    policy: object = None
+    """The sandbox policy as rollouts write it."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a session is made of. Everything that touches the world comes in here."""
+
+    thread_id: ThreadId
+    model: ModelClient
+    model_name: str
+    info: ModelInfo
+    tools: Registry
+    log: ThreadLog
+    clock: Clock
+    ids: Ids
+    approver: Approver
+    workspace: Workspace
+    instructions: str
+    end_commands: Callable[[], Awaitable[None]]
+    """Ends what earlier calls left running."""
+    approval_policy: str = "never"
+    effort: Effort | None = None
+    summary: Summary | None = None
+    verbosity: Verbosity | None = None
+    service_tier: str | None = None
+    stream_retries: int = 5
+    unreachable_s: float | None = None
+    """How long a server that cannot be reached is tried; None: for ever."""
+    window: int | None = None
+    output_tokens: int = 10_000
+
+
+@dataclass(slots=True)
+class TurnFrame:
+    """What stays the same for one turn."""
+
+    turn_id: TurnId
+    context: ToolContext
+    schema: OutputSchema | None = None
+    usage: TokenUsage = field(default_factory=TokenUsage)
+    last_message: str | None = None
+
+
+class Session:
+    """One thread, loaded. At most one turn runs in it; see `octavo.engine.run`."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        history: Iterable[HistoryItem] = (),
+        total: TokenUsage | None = None,
+        last: TokenUsage | None = None,
+        told: Surroundings | None = None,
+    ) -> None:
+        self.parts = parts
+        self.bus = Bus()
+        self.history = History(history, usage=last)
+        self.total = total or TokenUsage()
+        self.told = told
+        """What the model was last told about its surroundings; None: nothing yet."""
+        self.broken: OctavoError | None = None
+        """Why nothing is written any more."""
+
+    # ---- recording and telling ------------------------------------------------------------
+
+    def publish(self, event: events.Event) -> None:
+        """To everybody who listens."""
+        self.bus.publish(event)
+
+    def write(self, *records: Record) -> None:
+        """On disk, or StoreError; after the first failure nothing more is tried."""
+        if self.broken is not None:
+            return
+        try:
+            self.parts.log.append(*records)
+        except OctavoError as error:
+            self.broken = error
+            raise
+
+    def record(self, items_: Iterable[KnownItem]) -> None:
+        """Into the history and on disk. Raises StoreError; the history has them anyway."""
+        most = self.parts.output_tokens * BYTES_PER_TOKEN
+        kept = [limited(self.named(item), most) for item in items_]
+        for item in kept:
+            self.history.add(item)
+        self.write(*(ResponseItem(item) for item in kept))
+
+    def keep_unknown(self, item: Unknown) -> None:
+        """An item of a kind we do not know: kept on disk, never sent."""
+        self.history.add(item)
+        self.write(ResponseItem(item))
+
+    def completed(self, frame: TurnFrame, item: items.Item) -> None:
+        """An item is over: on disk, then to listeners."""
+        if isinstance(item, items.AgentMessage):
+            frame.last_message = item.text
+        line = completed_line(
+            item,
+            thread_id=self.parts.thread_id,
+            turn_id=frame.turn_id,
+            at_ms=self.parts.clock.now_ms(),
+        )
+        if line is not None:
+            self.write(line)
+        self.publish(events.ItemCompleted(turn_id=frame.turn_id, item=item))
+
+    def counted(self, frame: TurnFrame, usage: TokenUsage | None, response_id: str) -> None:
+        """A response is complete: add up what it cost."""
+        if usage is None:
+            return
+        self.history.counted(usage)
+        self.total += usage
+        frame.usage += usage
+        info = TokenInfo(
+            total_token_usage=self.total,
+            last_token_usage=usage,
+            model_context_window=self.parts.window,
+        )
+        self.write(
+            TokenUsageRecord(
+                turn_id=frame.turn_id,
+                response_id=response_id or None,
+                usage=usage,
+                turn_token_usage=frame.usage,
+                thread_token_usage=self.total,
+            ),
+            TokenCount(info=info),
+        )
+        self.publish(
+            events.UsageUpdated(
+                turn_id=frame.turn_id, last=usage, total=self.total, window=self.parts.window
+            )
+        )
+
+    def named(self, item: Named) -> Named:
+        """The item with an id that stays, whoever made it."""
+        if item.id is not None:
+            return item
+        prefix = PREFIXES.get(str(item.__struct_config__.tag), "item")
+        return replace(item, id=ItemId(f"{prefix}_{self.parts.ids.uuid()}"))
+
+    # ---- asking ---------------------------------------------------------------------------
+
+    def stream(self, frame: TurnFrame) -> AsyncGenerator[ModelEvent, None]:
+        """Ask the model with everything recorded so far."""
+        return self.parts.model.stream(self.request(frame))
+
+    def request(self, frame: TurnFrame) -> ModelRequest:
+        """The next request: instructions and tools first, then the history as it was."""
+        parts = self.parts
+        return ModelRequest(
+            model=parts.model_name,
+            instructions=parts.instructions,
+            input=self.history.prompt(pictures=parts.info.images),
+            tools=parts.tools.specs(),
+            parallel_tool_calls=parts.info.parallel_tool_calls,
+            effort=parts.effort,
+            summary=parts.summary,
+            verbosity=parts.verbosity,
+            service_tier=parts.service_tier,
+            output_schema=frame.schema,
+            thread_id=parts.thread_id,
+            session_id=parts.thread_id,
+            turn_id=frame.turn_id,
+            window_id=f"{parts.thread_id}:0",
+            prompt_cache_key=parts.thread_id,
+        )
+
+    def context_items(self) -> tuple[Message, ...]:
+        """What the model has to be told before the next words: all at first, then changes."""
+        now = self.parts.workspace.surroundings
+        before, self.told = self.told, now
+        if before != now:
+            self.write(Other("world_state", to_builtins(now)))
+        return opening(now) if before is None else changes(before, now)
+
+    def stopped_marker(self) -> Message:
+        """What tells the model next time that it was interrupted."""
+        return Message(role="user", content=(InputText(text=STOPPED),))

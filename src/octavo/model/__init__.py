@@ -1,0 +1,1 @@
+"""Talk to models: one stream of values, three wire formats, one client."""

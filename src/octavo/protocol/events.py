@@ -1,0 +1,161 @@
+"""What the engine says while it works, in one order per thread.
+
+Items are never lost; deltas are for display only, and a slow reader may get several in one.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from octavo.protocol.ids import ItemId, ThreadId, TurnId
+from octavo.protocol.items import Item
+from octavo.protocol.usage import TokenUsage
+
+
+class EventBase(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened in a thread."""
+
+
+class ThreadStarted(EventBase, frozen=True, kw_only=True, tag="thread_started"):
+    """The thread is loaded and takes input; also after resume (same id) and fork (new id)."""
+
+    thread_id: ThreadId
+
+
+class TurnStarted(EventBase, frozen=True, kw_only=True, tag="turn_started"):
+    turn_id: TurnId
+
+
+class ItemStarted(EventBase, frozen=True, kw_only=True, tag="item_started"):
+    turn_id: TurnId
+    item: Item
+
+
+class ItemCompleted(EventBase, frozen=True, kw_only=True, tag="item_completed"):
+    turn_id: TurnId
+    item: Item
+
+
+class AgentMessageDelta(EventBase, frozen=True, kw_only=True, tag="agent_message_delta"):
+    """More text of a message that is being written."""
+
+    item_id: ItemId
+    text: str
+
+
+class ReasoningDelta(EventBase, frozen=True, kw_only=True, tag="reasoning_delta"):
+    """More of the reasoning. `part`: the number of the summary part it belongs to."""
+
+    item_id: ItemId
+    text: str
+    kind: Literal["summary", "raw"] = "summary"
+    part: int = 0
+
+
+class CommandOutputDelta(EventBase, frozen=True, kw_only=True, tag="command_output_delta"):
+    """More output of a running command, decoded."""
+
+    item_id: ItemId
+    text: str
+
+
+class PatchDelta(EventBase, frozen=True, kw_only=True, tag="patch_delta"):
+    """More text of a patch that the model is still writing."""
+
+    item_id: ItemId
+    text: str
+
+
+class PlanStep(Struct, frozen=True, kw_only=True):
+    """One step of the model's plan."""
+
+    text: str
+    status: Literal["pending", "in_progress", "completed"]
+
+
+class PlanUpdated(EventBase, frozen=True, kw_only=True, tag="plan_updated"):
+    """The model's plan as a whole; it replaces the earlier one."""
+
+    turn_id: TurnId
+    steps: tuple[PlanStep, ...]
+    explanation: str | None = None
+
+
+class TurnDiff(EventBase, frozen=True, kw_only=True, tag="turn_diff"):
+    """All that patches of this turn changed so far, as one unified diff."""
+
+    turn_id: TurnId
+    diff: str
+
+
+class UsageUpdated(EventBase, frozen=True, kw_only=True, tag="usage_updated"):
+    """Tokens of the last response and of the whole thread, and how much fits in all."""
+
+    turn_id: TurnId
+    last: TokenUsage
+    total: TokenUsage
+    window: int | None = None
+    """Tokens the model can see at once; None when nobody knows."""
+
+
+class Warned(EventBase, frozen=True, kw_only=True, tag="warning"):
+    """Something the user should know; the work goes on."""
+
+    message: str
+
+
+class Retrying(EventBase, frozen=True, kw_only=True, tag="retrying"):
+    """The connection to the model broke; it is tried again."""
+
+    turn_id: TurnId
+    message: str
+    attempt: int
+    limit: int
+    delay_ms: int
+
+
+class TurnCompleted(EventBase, frozen=True, kw_only=True, tag="turn_completed"):
+    """The model has finished. `usage` counts the whole thread so far."""
+
+    turn_id: TurnId
+    usage: TokenUsage
+    last_message: str | None = None
+    duration_ms: int = 0
+
+
+class TurnFailed(EventBase, frozen=True, kw_only=True, tag="turn_failed"):
+    """The turn could not go on; the thread stays usable. `code` says what kind of error it was."""
+
+    turn_id: TurnId
+    message: str
+    code: str = "other"
+    hint: str | None = None
+    exit_code: int = 1
+    """What a program that ran only this turn ends with."""
+
+
+class TurnInterrupted(EventBase, frozen=True, kw_only=True, tag="turn_interrupted"):
+    """Somebody stopped the turn; its commands are gone."""
+
+    turn_id: TurnId
+
+
+Ending = TurnCompleted | TurnFailed | TurnInterrupted
+"""The last event of every turn is one of these."""
+Event = (
+    ThreadStarted
+    | TurnStarted
+    | ItemStarted
+    | ItemCompleted
+    | AgentMessageDelta
+    | ReasoningDelta
+    | CommandOutputDelta
+    | PatchDelta
+    | PlanUpdated
+    | TurnDiff
+    | UsageUpdated
+    | Warned
+    | Retrying
+    | Ending
+)
+"""Everything an engine can say."""

@@ -1,0 +1,1 @@
+"""Threads on disk: rollouts, their index, large outputs."""

@@ -1,0 +1,27 @@
+"""Fakes that ship with Octavo: use them to test what you build on it. Names load on first use."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from octavo.testing.model import ScriptedModel
+    from octavo.testing.script import Reply, Script
+    from octavo.testing.server import ModelServer
+
+_HOMES = {
+    "ModelServer": "octavo.testing.server",
+    "Reply": "octavo.testing.script",
+    "Script": "octavo.testing.script",
+    "ScriptedModel": "octavo.testing.model",
+}
+
+__all__ = ["ModelServer", "Reply", "Script", "ScriptedModel"]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'octavo.testing' has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - the lazy surface of the package
+
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""What the model can call: each tool a name, a schema, and `run(call, context)`."""
