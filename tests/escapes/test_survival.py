@@ -15,7 +15,10 @@ from escapes.doors import OCTAVO, PYTHON, cli, sandbox_for
 DAEMON = """
 import os, signal, sys
 def daemon():
-    if os.fork(): return
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)  # by then the daemon is there
+        return
     os.setsid()
     if os.fork(): os._exit(0)
     for number in range(1, 65):

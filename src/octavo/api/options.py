@@ -1,7 +1,8 @@
 """What a program says about an engine and about a thread, as values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from octavo.api.sandbox import Sandbox
 from octavo.model.client import ModelClient
@@ -9,23 +10,21 @@ from octavo.protocol.approvals import Approver
 from octavo.tools.base import Tool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """For all threads of an engine; each beats the settings files."""
 
     model: str | ModelClient | None = None
     provider: str | None = None
     overrides: tuple[str, ...] = ()
     profile: str | None = None
-    flags: Mapping[str, object] = field(default_factory=dict)
+    flags: Mapping[str, object] = {}
     strict: bool = False
     user_settings: bool = True
     unreachable_s: float | None = None
     originator: str = "octavo"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThreadOptions:
+class ThreadOptions(Struct, frozen=True, kw_only=True):
     """For one thread."""
 
     cwd: str | None = None

@@ -7,10 +7,9 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import ValidationError, convert
+from msgspec import Struct, ValidationError, convert
 
 from octavo._version import __version__
 from octavo.api.options import Given, ThreadOptions
@@ -55,15 +54,14 @@ HAND_OVER_S: Final = 10.0
 CA_VARIABLES: Final = ("CODEX_CA_CERTIFICATE", "SSL_CERT_FILE")
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(Struct):
     """A session and what its door wants to know."""
 
     session: Session
     load: Load
     warnings: tuple[str, ...]
     commands: "Commands"
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = {}
 
 
 async def refuse(request: ApprovalRequest, /) -> Decision:

@@ -6,8 +6,9 @@ of it, in one order. No task outlives `run`.
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from octavo.engine.display import Display
 from octavo.engine.history import output_for
@@ -42,16 +43,14 @@ STOP_S: Final = 2.0
 """A response that is closed, or a tool that is cancelled, gets so long to let go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Streamed:
+class Streamed(Struct, frozen=True):
     """One value of the response with this number; those of a stopped response are ignored."""
 
     sample: int
     event: ModelEvent | ModelError
 
 
-@dataclass(slots=True)
-class Running:
+class Running(Struct):
     """A tool call that runs."""
 
     call: ToolCallItem

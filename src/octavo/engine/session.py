@@ -5,10 +5,9 @@ thread goes on in memory only as far as to end the turn and say so.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from msgspec import to_builtins
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from octavo.engine.bus import Bus
@@ -57,8 +56,7 @@ STOPPED = (
 Named = TypeVar("Named", bound=KnownItem)
 
 
-@dataclass(slots=True)
-class Workspace:
+class Workspace(Struct):
     """Where commands run and what they may do there: changes when the settings do."""
 
     cwd: str
@@ -72,8 +70,7 @@ class Workspace:
     """The sandbox policy as rollouts write it."""
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """What a session is made of. Everything that touches the world comes in here."""
 
     thread_id: ThreadId
@@ -101,14 +98,13 @@ class Parts:
     output_tokens: int = 10_000
 
 
-@dataclass(slots=True)
-class TurnFrame:
+class TurnFrame(Struct):
     """What stays the same for one turn."""
 
     turn_id: TurnId
     context: ToolContext
     schema: OutputSchema | None = None
-    usage: TokenUsage = field(default_factory=TokenUsage)
+    usage: TokenUsage = TokenUsage()
     last_message: str | None = None
 
 

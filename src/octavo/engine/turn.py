@@ -11,9 +11,10 @@ an error) first gets an output for every call: a call without its pair would spo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from octavo.protocol.history import (
     CustomToolCall,
@@ -29,29 +30,25 @@ from octavo.protocol.ids import CallId
 # ---- what happened ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """The turn starts with these items (changed context, the user's words)."""
 
     items: tuple[KnownItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ItemArrived:
+class ItemArrived(Struct, frozen=True):
     """The model completed one item of its response."""
 
     item: KnownItem
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseDone:
+class ResponseDone(Struct, frozen=True):
     """The response is complete. `end_turn`: False when the server wants another request."""
 
     end_turn: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SampleFailed:
+class SampleFailed(Struct, frozen=True):
     """The response broke off. `retry_ms`: wait so long and ask again; None: it cannot heal."""
 
     message: str
@@ -63,8 +60,7 @@ class SampleFailed:
     """False: whoever feeds this keeps the limit, such as a deadline for reaching the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolDone:
+class ToolDone(Struct, frozen=True):
     """A tool has answered, or was cancelled; either way this is its output."""
 
     call_id: CallId
@@ -73,22 +69,19 @@ class ToolDone:
     """Messages that go into the history right after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steer:
+class Steer(Struct, frozen=True):
     """More input while the turn runs."""
 
     items: tuple[KnownItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(Struct, frozen=True):
     """Somebody wants the turn to end now. `marker` tells the model so next time."""
 
     marker: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """Something outside the stream failed for good (the disk, a limit, our own defect)."""
 
     message: str
@@ -102,15 +95,13 @@ Input = Begin | ItemArrived | ResponseDone | SampleFailed | ToolDone | Steer | I
 # ---- what to do -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """Put these into the history and on disk, in this order, before anything else happens."""
 
     items: tuple[KnownItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """Ask the model, with everything recorded so far; first wait so long."""
 
     after_ms: int = 0
@@ -119,20 +110,17 @@ class Sample:
     """0: a new request; else the number of the retry."""
 
 
-@dataclass(frozen=True, slots=True)
-class StopSampling:
+class StopSampling(Struct, frozen=True):
     """Close the response that is coming in; nothing of it is expected any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTool:
+class RunTool(Struct, frozen=True):
     """Start this call now; its answer comes back as `ToolDone`."""
 
     call: ToolCallItem
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTools:
+class CancelTools(Struct, frozen=True):
     """Stop the tools that run; each still answers with a `ToolDone`."""
 
 
@@ -144,8 +132,7 @@ class Outcome(Enum):
     INTERRUPTED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """The turn is over. Nothing follows."""
 
     outcome: Outcome
@@ -171,11 +158,10 @@ class State(Enum):
 CALLS: Final = (FunctionCall, CustomToolCall, LocalShellCall)
 
 
-@dataclass
-class _Response:
+class _Response(Struct):
     """What one response asked for."""
 
-    calls: dict[CallId, ToolDone | None] = field(default_factory=dict)
+    calls: dict[CallId, ToolDone | None] = {}
     """In the order the model made them; None while the tool runs."""
     called: bool = False
     end_turn: bool | None = None

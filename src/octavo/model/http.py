@@ -9,7 +9,6 @@ ModelError, and the caller decides with `octavo.model.retry`.
 
 import asyncio
 import os
-import random
 import re
 import ssl
 import time
@@ -61,7 +60,8 @@ def random_id(prefix: str) -> str:
 
 def random_jitter() -> float:
     """How far one wait departs from the schedule, so that many clients do not return at once."""
-    return random.uniform(*JITTER)  # noqa: S311 - chance, not secrecy
+    low, high = JITTER
+    return low + (high - low) * int.from_bytes(os.urandom(2), "little") / 0xFFFF
 
 
 class HttpModelClient:

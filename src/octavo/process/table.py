@@ -5,7 +5,7 @@ The table owns its children and tasks: use it with `async with`, in one task; le
 """
 
 import asyncio
-import random
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -343,6 +343,6 @@ class ProcessTable:
 
 def random_ids() -> Iterator[int]:
     """Numbers a model does not guess by counting."""
-    draw = random.SystemRandom()
     while True:
-        yield draw.randint(FIRST_ID, LAST_ID)
+        drawn = int.from_bytes(os.urandom(8), "little")  # so long that no number is likelier
+        yield FIRST_ID + drawn % (LAST_ID - FIRST_ID + 1)

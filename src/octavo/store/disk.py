@@ -6,8 +6,9 @@ Files are only created, appended to, moved whole, and removed whole; nothing is 
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -19,7 +20,6 @@ from octavo.store.base import ThreadInfo
 from octavo.store.blobs import Blobs
 from octavo.store.display import completed, item_from_wire, legacy_item
 from octavo.store.errors import StoreError, ThreadInUse, ThreadNotFound
-from octavo.store.index import Index
 from octavo.store.layout import (
     BLOBS,
     INDEX,
@@ -46,6 +46,9 @@ from octavo.store.rollout import (
 from octavo.store.summary import NameLine, name_lines
 from octavo.store.thread import LoadedThread, display_lines, lines, load_thread, read_meta
 
+if TYPE_CHECKING:
+    from octavo.store.index import Index
+
 NAME_AT_MOST: Final = 200
 
 
@@ -59,7 +62,13 @@ class DiskStore:
         self.home = home
         self.blobs = Blobs(str(Path(home, BLOBS)))
         self._now_ms = now_ms
-        self._index = Index(home, str(Path(sqlite_home or home, INDEX)))
+        self._index_path = str(Path(sqlite_home or home, INDEX))
+
+    @cached_property
+    def _index(self) -> "Index":
+        from octavo.store.index import Index  # noqa: PLC0415 - sqlite, for lists only
+
+        return Index(self.home, self._index_path)
 
     def create(self, meta: SessionMeta) -> RolloutWriter:
         """Begin a thread. Raises StoreError when the home cannot be written."""

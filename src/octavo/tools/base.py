@@ -6,7 +6,6 @@ tool shows is the id of its call.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -120,8 +119,7 @@ class Access(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolContext:
+class ToolContext(Struct, frozen=True, kw_only=True):
     """The world of one call."""
 
     cwd: str
@@ -139,7 +137,7 @@ class ToolContext:
     approval_policy: str = "never"
     """One of `ApprovalPolicy`; anything unknown is treated as `never`."""
     shell: str = "/bin/sh"
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
     """What commands inherit, secrets already taken out; tools add their own names."""
     sandboxed: bool = True
     """False: danger-full-access, nothing is confined."""

@@ -12,13 +12,15 @@ from octavo.patch.parse import BEGIN, END, WRAPPERS
 
 SHELLS: Final = frozenset({"sh", "bash", "zsh"})
 POWERSHELLS: Final = frozenset({"powershell", "pwsh"})
+PATCH_WORD: Final = "patch"
+"""Without it in a script there is nothing to look for, and the pattern is never compiled."""
 NAMES: Final = ("apply_patch", "applypatch")
 HOW: Final = (
     "this is a patch without a command: call the apply_patch tool with it, or run "
     "`apply_patch <<'EOF'`, the patch, and a last line `EOF`"
 )
 PATH: Final = r"""(?P<bare>[^\s'"\\$`&|;<>()*?\[\]{}!#~][^\s'"\\$`&|;<>()*?\[\]{}!]*)|'(?P<single>[^'\n]+)'|"(?P<double>[^"\\$`\n]+)\""""
-OPENING: Final = re.compile(
+OPENING: Final = (
     rf"""\s*(?:cd[ \t]+(?:{PATH})[ \t]*&&[ \t]*)?(?:apply_patch|applypatch)[ \t]*"""
     r"""<<[ \t]*(?:'(?P<q1>[A-Za-z_]\w*)'|"(?P<q2>[A-Za-z_]\w*)"|(?P<q3>[A-Za-z_]\w*))[ \t]*\n"""
 )
@@ -50,7 +52,7 @@ def intercept_script(script: str) -> Intercepted | BarePatch | None:
     """The same for the text a shell would run."""
     if is_patch(script):
         return BarePatch()
-    opening = OPENING.match(script)
+    opening = re.match(OPENING, script) if PATCH_WORD in script else None
     if opening is None:
         return None
     found = opening.groupdict()

@@ -5,7 +5,7 @@ goes on under its number.
 """
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -316,7 +316,7 @@ def answered(
     """What the model is told about a command."""
     wanted = whole(most)
     answer = Answer(
-        chunk_id=secrets.token_hex(3),
+        chunk_id=os.urandom(3).hex(),
         output=told.output,
         lines=told.lines,
         wall_s=wall_s,
