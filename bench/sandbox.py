@@ -242,6 +242,9 @@ class Bench:
             running = private_kb(spawned.pid)
             spawned.kill()
             spawned.close()
+        except PermissionError:  # the sandbox hides its processes from this user, too
+            print("| private memory | can be read as uid 0 only | | | |")
+            return
         finally:
             forks.close()
         print(f"| private memory, all helpers | {helpers / 1024:.1f} MB | | | ≤ 4 MB |")
