@@ -636,3 +636,16 @@ def test_too_many_rules_for_the_hard_limit_say_what_to_raise(octavo, workspace):
     )
     assert done.returncode == 5
     assert "ulimit -Hn" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_signal_is_heard_at_whatever_moment_it_comes(octavo):
+    import select
+
+    for number in range(60):
+        child = subprocess.Popen(
+            [octavo.program, "sandbox", "--", "sleep", "60"], env=octavo.environ()
+        )
+        select.select([], [], [], number / 1000)  # each time a millisecond later into the start
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) in (-signal.SIGTERM, 128 + signal.SIGTERM), f"{number} ms"

@@ -156,6 +156,36 @@ def limit(limits: "tuple[tuple[str, int], ...]") -> None:
         sysc.limit(LIMITS[name], value, hard)
 
 
+class Ear:
+    """Hears signals meant for the command, from the first moment on; tells it once it is there.
+
+    Without it a signal that comes while the view is built would end nothing, or all without a
+    word: a pid 1 ignores what it has no handler for.
+    """
+
+    __slots__ = ("child", "early")
+
+    def __init__(self, *, ignored_by_us: "tuple[int, ...]" = ()) -> None:
+        """`ignored_by_us`: signals this process ignores only because a helper of ours does."""
+        self.child = 0
+        self.early: list[int] = []
+        for number in FORWARDED:
+            if number in ignored_by_us or _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, self.hear)
+
+    def hear(self, number: int, _frame: object) -> None:
+        if self.child:
+            send_to_group(self.child, number)
+        else:
+            self.early.append(number)
+
+    def attach(self, child: int) -> None:
+        """The command is there: from now on, and for what came before."""
+        self.child = child
+        while self.early:
+            send_to_group(child, self.early.pop(0))
+
+
 def run(
     argv: "tuple[str, ...]",
     env: "dict[str, str]",
@@ -165,10 +195,12 @@ def run(
     limits: "tuple[tuple[str, int], ...]" = (),
     terminal: bool = False,
     sweep: bool = False,
+    ear: "Ear | None" = None,
 ) -> "NoReturn":
     """Start the command in `cwd`, wait, report to the descriptor, exit. Never returns.
 
     `sweep`: there is no pid namespace, but signals reach only this Landlock domain: end it all.
+    `ear`: has been listening since this process began.
     """
     phase = "limits"
     try:
@@ -181,26 +213,14 @@ def run(
         status.send(report, ConfineFailed(phase, error).record)
         os._exit(125)
     sysc.close_on_exec_from(3)
-    child = 0
-    early: list[int] = []
-
-    def forward(number: int, _frame: object) -> None:
-        if child:
-            send_to_group(child, number)
-        else:
-            early.append(number)  # it is being started: told as soon as it is there
-
-    for number in FORWARDED:
-        if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, forward)
+    ear = ear or Ear()
     try:
         start = start_on_terminal if terminal else start_plain
         child = spawn(argv, env, start)
     except OSError as error:
         status.send(report, Record(status.SPAWN_FAILED, errno=error.errno or 0))
         os._exit(125)
-    for told in early:
-        send_to_group(child, told)
+    ear.attach(child)
     status.send(report, Record(status.READY, index=status.STARTED))
     wait_status = wait_for(child, report, terminal=terminal)
     if sweep:

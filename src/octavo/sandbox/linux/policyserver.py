@@ -129,6 +129,7 @@ def start_inside(
     """In the clone: restrict, take over the descriptors, become pid 1 of one command."""
     report = fds[3]
     try:
+        ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
         if command[4]:  # a terminal of its own, so a session of its own
             os.setsid()
@@ -137,7 +138,7 @@ def start_inside(
             relay_child.confine(ready, report, ())
         else:
             init.confine(ready)
-        begin(command, fds, sweep=sweep)
+        begin(command, fds, sweep=sweep, ear=ear)
     except init.ConfineFailed as failure:
         status.send(report, failure.record)
     except OSError as error:
@@ -146,16 +147,16 @@ def start_inside(
         os._exit(125)
 
 
-def begin(command: "shared.Request", fds: "list[int]", *, sweep: bool = False) -> "NoReturn":
+def begin(
+    command: "shared.Request", fds: "list[int]", *, sweep: bool = False, ear: "init.Ear"
+) -> "NoReturn":
     argv, env, cwd, limits, terminal = command
     if len(fds) > GROUP:
         init.join(fds[GROUP])
-    for number in IGNORED_BY_US:  # by the fork server, not by whoever asked for this command
-        _signal.signal(number, _signal.SIG_DFL)
     if not terminal:
         for fd, source in enumerate(fds[:3]):
             os.dup2(source, fd)
-    init.run(argv, env, cwd, fds[3], limits=limits, terminal=bool(terminal), sweep=sweep)
+    init.run(argv, env, cwd, fds[3], limits=limits, terminal=bool(terminal), sweep=sweep, ear=ear)
 
 
 def make_spare(channel: "_socket.socket", ready: "init.Confinement") -> None:
@@ -174,6 +175,7 @@ def make_spare(channel: "_socket.socket", ready: "init.Confinement") -> None:
 
 def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoReturn":
     try:
+        ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
         listener = init.confine(ready)
         status.send(channel.fileno(), Record(status.READY))
@@ -184,7 +186,7 @@ def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoRetu
             report = _socket.socket(fileno=os.dup(fds[3]))
             relay_child.hand(report, relay_child.HANDED_LISTENER, listener)
         request: shared.Request = value  # type: ignore[assignment]  # from our own side
-        begin(request[1], fds)
+        begin(request[1], fds, ear=ear)
     except init.ConfineFailed as failure:
         status.send(channel.fileno(), failure.record)
     finally:

@@ -57,6 +57,7 @@ def start(
             os._exit(0)
     if pid == 0:
         try:
+            ear = None if plan.rung == "bubblewrap" else init.Ear()
             for fd in ours:
                 os.close(fd)
             for fd, replacement in (standard or {}).items():
@@ -65,13 +66,13 @@ def start(
             if plan.rung == "landlock":
                 from octavo.sandbox.linux import keeper  # noqa: PLC0415 - only this rung needs one
 
-                keeper.keep(lambda: inside(plan, command, report, terminals))
+                keeper.keep(lambda: inside(plan, command, report, terminals, ear))
             if plan.rung == "bubblewrap":
                 from octavo.sandbox.linux import bubblewrap  # noqa: PLC0415 - only this rung
 
                 announce(report)
                 bubblewrap.become(plan, command, report, terminals)
-            inside(plan, command, report, terminals)
+            inside(plan, command, report, terminals, ear)
         finally:
             os._exit(125)
     return pid, pidfd
@@ -88,7 +89,13 @@ def enter_group(group: int, report: int) -> None:
         os._exit(125)
 
 
-def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int, ...]") -> None:
+def inside(
+    plan: "Plan",
+    command: "Command",
+    report: int,
+    terminals: "tuple[int, ...]",
+    ear: "init.Ear | None",
+) -> None:
     """The child: build the view, restrict, start."""
     announce(report)
     try:
@@ -106,7 +113,7 @@ def inside(plan: "Plan", command: "Command", report: int, terminals: "tuple[int,
     init.run(
         command.argv, command.env, command.cwd, report,
         limits=command.limits, terminal=bool(terminals),
-        sweep=plan.rung == "landlock" and landlock.scopes_signals(landlock.abi()),
+        sweep=plan.rung == "landlock" and landlock.scopes_signals(landlock.abi()), ear=ear,
     )  # fmt: skip
 
 
