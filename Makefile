@@ -9,7 +9,7 @@ endif
 .PHONY: demo test bench clean environment
 
 demo: environment
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/octavo demo
 
 test: environment
 	@$(BIN)/python -m pytest -q -n auto

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
         run_command,
         run_command_async,
     )
+    from octavo.api.engine import Engine
     from octavo.api.sandbox import PermissionProfile, Sandbox
+    from octavo.api.thread import Thread, Turn, TurnFailedError, TurnResult
     from octavo.policy.profile import Explanation
+    from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, PatchApproval
     from octavo.protocol.errors import (
         ConfigError,
         LimitReached,
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     )
     from octavo.protocol.permissions import Access, RuleRef
     from octavo.sandbox.denial import Denial
+    from octavo.tools.function import tool
 
 _HOMES = {
     "CommandRunner": "octavo.api.commands",
@@ -38,8 +42,18 @@ _HOMES = {
     "Output": "octavo.api.commands",
     "run_command": "octavo.api.commands",
     "run_command_async": "octavo.api.commands",
+    "Engine": "octavo.api.engine",
     "PermissionProfile": "octavo.api.sandbox",
     "Sandbox": "octavo.api.sandbox",
+    "Thread": "octavo.api.thread",
+    "Turn": "octavo.api.thread",
+    "TurnFailedError": "octavo.api.thread",
+    "TurnResult": "octavo.api.thread",
+    "ApprovalRequest": "octavo.protocol.approvals",
+    "CommandApproval": "octavo.protocol.approvals",
+    "Decision": "octavo.protocol.approvals",
+    "PatchApproval": "octavo.protocol.approvals",
+    "tool": "octavo.tools.function",
     "Explanation": "octavo.policy.profile",
     "ConfigError": "octavo.protocol.errors",
     "LimitReached": "octavo.protocol.errors",
@@ -54,24 +68,34 @@ _HOMES = {
 
 __all__ = [
     "Access",
+    "ApprovalRequest",
+    "CommandApproval",
     "CommandRunner",
     "CompletedCommand",
     "ConfigError",
+    "Decision",
     "Denial",
+    "Engine",
     "Explanation",
     "LimitReached",
     "Limits",
     "OctavoError",
     "Output",
+    "PatchApproval",
     "PermissionProfile",
     "PolicyError",
     "RuleRef",
     "Sandbox",
     "SandboxUnavailable",
+    "Thread",
+    "Turn",
+    "TurnFailedError",
+    "TurnResult",
     "UsageError",
     "__version__",
     "run_command",
     "run_command_async",
+    "tool",
 ]
 
 

@@ -15,6 +15,7 @@ from octavo.api.thread import Thread
 from octavo.api.wiring import Opened, Wiring
 from octavo.api.workspace import real
 from octavo.api.world import SystemClock, SystemIds
+from octavo.config.settings import Loaded
 from octavo.model.client import ModelClient
 from octavo.protocol.approvals import Approver
 from octavo.protocol.ids import ThreadId
@@ -53,13 +54,15 @@ class Engine:
         rungs: tuple[str, ...] | None = None,
         originator: str = "octavo",
         unreachable_s: float | None = None,
+        bounded: bool = False,
     ) -> AsyncIterator[Self]:
         """Make an engine.
 
         `model` is a name, or a client of your own (then no provider is asked). `home` defaults to
         OCTAVO_HOME, CODEX_HOME, `~/.octavo`. `overrides` are `key=value` as for `-c`, `profile`
         is `--profile`, `flags` maps dotted keys to values. `unreachable_s` limits how long a
-        provider that does not answer is tried. Raises ConfigError.
+        provider that does not answer is tried; `bounded` takes that limit from the settings.
+        Raises ConfigError.
         """
         outside = dict(os.environ if environ is None else environ)
         folder = state_home(outside) if home is None else real(home)
@@ -76,6 +79,7 @@ class Engine:
                 strict=strict,
                 user_settings=user_settings,
                 unreachable_s=unreachable_s,
+                bounded=bounded,
                 originator=originator,
             ),
             clock=clock,
@@ -182,6 +186,15 @@ class Engine:
             cwd=folder, search=search, archived=archived, limit=limit
         ):
             yield info
+
+    def settings(self, cwd: str | os.PathLike[str] | None = None) -> Loaded:
+        """The settings in force for a folder, with the origin of each. Raises ConfigError."""
+        return self._wiring.settings(real(cwd))
+
+    def resolve(self, wanted: str) -> ThreadId:
+        """The thread a person means, by id or by name. Raises ThreadNotFound."""
+        store = self._wiring.store
+        return store.resolve(wanted) if isinstance(store, DiskStore) else ThreadId(wanted)
 
     @property
     def store(self) -> Store:

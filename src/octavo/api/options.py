@@ -21,6 +21,8 @@ class Given(Struct, frozen=True, kw_only=True):
     strict: bool = False
     user_settings: bool = True
     unreachable_s: float | None = None
+    bounded: bool = False
+    """A provider that cannot be reached is given up after `unreachable_timeout_ms`."""
     originator: str = "octavo"
 
 

@@ -12,7 +12,7 @@ from octavo.engine.bus import Listener
 from octavo.engine.running import RunningTurn
 from octavo.model.request import OutputSchema
 from octavo.protocol.content import TextInput, UserInput
-from octavo.protocol.errors import OctavoError, UsageError
+from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
 from octavo.protocol.events import Ending, Event, ItemCompleted, TurnFailed, TurnInterrupted
 from octavo.protocol.ids import ThreadId, TurnId
 from octavo.protocol.items import Item
@@ -114,6 +114,12 @@ class Thread:
     def usage(self) -> TokenUsage:
         """All tokens so far."""
         return self._session.total
+
+    @property
+    def sandbox_problem(self) -> SandboxUnavailable | None:
+        """Why a command could not be confined, if that happened: it was not started."""
+        problem = getattr(self._session.parts.workspace.launcher, "problem", None)
+        return problem if isinstance(problem, SandboxUnavailable) else None
 
     async def run(
         self, prompt: Prompt, *, output_schema: dict[str, Any] | None = None

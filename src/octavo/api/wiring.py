@@ -246,7 +246,7 @@ class Wiring:
             verbosity=settings.model_verbosity if info.verbosity else None,
             service_tier=settings.service_tier,
             stream_retries=retries,
-            unreachable_s=self._given.unreachable_s,
+            unreachable_s=self._unreachable_s(settings),
             window=settings.model_context_window or info.context_window,
             output_tokens=settings.tool_output_token_limit
             or info.output_limit_bytes // BYTES_PER_TOKEN,
@@ -302,6 +302,12 @@ class Wiring:
                 originator=self._given.originator,
             )
         return self._clients[name], name, chosen.stream_max_retries
+
+    def _unreachable_s(self, settings: Settings) -> float | None:
+        given = self._given
+        if given.unreachable_s is None and given.bounded:
+            return settings.unreachable_timeout_ms / 1000
+        return given.unreachable_s
 
     def _sandbox(self, loaded: Loaded) -> Sandbox:
         rules = resolve_profile(loaded.sandbox, cwd=loaded.cwd, default_mode=loaded.default_mode)

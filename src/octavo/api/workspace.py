@@ -9,10 +9,30 @@ from msgspec.structs import replace
 from octavo.engine.context import Entry, Surroundings
 from octavo.engine.session import Workspace
 from octavo.policy.profile import EffectiveProfile
+from octavo.process.spec import ProcessSpec
+from octavo.protocol.errors import SandboxUnavailable
 from octavo.protocol.permissions import Access
+from octavo.sandbox.confined import Confined
 from octavo.sandbox.launcher import Launcher
 from octavo.sandbox.wish import Wish
 from octavo.tools.launcher import ProfileAccess, SandboxLauncher
+
+
+class Watched:
+    """A launcher that remembers when the sandbox itself could not be set up."""
+
+    def __init__(self, launcher: SandboxLauncher) -> None:
+        self._launcher = launcher
+        self.problem: SandboxUnavailable | None = None
+        """The first time nothing could be started, because this machine cannot confine it."""
+
+    async def start(self, spec: ProcessSpec, *, escalated: bool = False) -> Confined:
+        """See `octavo.tools.base.Launcher`."""
+        try:
+            return await self._launcher.start(spec, escalated=escalated)
+        except SandboxUnavailable as error:
+            self.problem = self.problem or error
+            raise
 
 
 def workspace(
@@ -28,7 +48,9 @@ def workspace(
     """What a session needs to run commands in `cwd` under `profile`."""
     return Workspace(
         cwd=cwd,
-        launcher=SandboxLauncher(launcher, profile, wish=replace(wish, watch_denials=True)),
+        launcher=Watched(
+            SandboxLauncher(launcher, profile, wish=replace(wish, watch_denials=True))
+        ),
         access=ProfileAccess(profile),
         environment=dict(environment),
         shell=shell,

@@ -13,10 +13,28 @@ from octavo.cli.words import one_line
 from octavo.protocol.errors import InternalError, OctavoError
 
 COMMANDS: Final = {
-    "sandbox": ("octavo.cli.sandbox", "Run a command inside the sandbox."),
-    "doctor": ("octavo.cli.doctor", "Say what this machine can enforce, and what would help."),
-    "completion": ("octavo.cli.completion", "Print a completion script for your shell."),
+    "exec": ("octavo.cli.exec:command", "Do one piece of work and end."),
+    "resume": ("octavo.cli.resume:command", "Go on with a thread."),
+    "fork": ("octavo.cli.resume:fork", "Begin a new thread where another one is."),
+    "sessions": ("octavo.cli.threads:sessions", "List threads, or search them."),
+    "archive": ("octavo.cli.threads:archive", "Put a thread aside."),
+    "unarchive": ("octavo.cli.threads:unarchive", "Bring a thread back."),
+    "delete": ("octavo.cli.threads:delete", "Remove a thread for good."),
+    "sandbox": ("octavo.cli.sandbox:command", "Run a command inside the sandbox."),
+    "apply-patch": ("octavo.cli.apply_patch:command", "Change files as a patch says, or none."),
+    "demo": (
+        "octavo.cli.demo:command",
+        "Watch a recorded session; everything but the model is real.",
+    ),
+    "doctor": (
+        "octavo.cli.doctor:command",
+        "Say what this machine can enforce, and what would help.",
+    ),
+    "models": ("octavo.cli.models:command", "List known models; ask a server what it can do."),
+    "debug": ("octavo.cli.debug:command", "Show the settings in force, or their schema."),
+    "completion": ("octavo.cli.completion:command", "Print a completion script for your shell."),
 }
+ALIASES: Final = {"e": "exec"}
 INTERRUPTED: Final = 130
 
 
@@ -27,9 +45,11 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -39,12 +59,22 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="octavo %(version)s")
-def cli() -> None:
+@click.option(
+    "-c",
+    "--config",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One setting, as TOML or plain text.",
+)
+@click.pass_context
+def cli(context: click.Context, overrides: tuple[str, ...]) -> None:
     """A coding agent that runs on your machine, inside a sandbox the operating system enforces.
 
-    Exit codes of our own: 2 wrong use, 3 wrong settings, 4 forbidden by policy, 5 no sandbox
+    Exit codes of our own: 1 the work failed, 2 wrong use, 3 wrong settings, 4 forbidden by policy, 5 no sandbox
     here (nothing ran), 7 a limit was reached, 70 a defect. Everything else comes from the command.
     """
+    context.obj = {"overrides": overrides}
 
 
 def run(argv: Sequence[str]) -> int:

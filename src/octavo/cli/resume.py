@@ -1,0 +1,29 @@
+"""`octavo resume` and `octavo fork`: until there is a terminal UI, the same as under `exec`."""
+
+import click
+
+from octavo.cli.exec import command as execute
+
+PASS_ON = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]}
+
+
+@click.command(context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[ID] PROMPT [OPTIONS]")
+@click.pass_context
+def command(context: click.Context, words: tuple[str, ...]) -> int:
+    """Go on with a thread: the same as `octavo exec resume`."""
+    return passed_on(context, "resume", words)
+
+
+@click.command(context_settings=PASS_ON)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ID PROMPT [OPTIONS]")
+@click.pass_context
+def fork(context: click.Context, words: tuple[str, ...]) -> int:
+    """Begin a new thread where another one is: the same as `octavo exec fork`."""
+    return passed_on(context, "fork", words)
+
+
+def passed_on(context: click.Context, name: str, words: tuple[str, ...]) -> int:
+    with execute.make_context(context.info_name, [name, *words], parent=context.parent) as inner:
+        code: int = execute.invoke(inner)
+        return code

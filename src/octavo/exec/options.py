@@ -1,0 +1,43 @@
+"""What one headless run is asked to do, as the command line said it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Colour = Literal["auto", "always", "never"]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """One run of `octavo exec`."""
+
+    prompt: str | None = None
+    """None: on standard input; `-`: all of standard input, verbatim."""
+    resume: str | None = None
+    """Id or name of a thread to go on with."""
+    last: bool = False
+    """Go on with the thread last written in this folder (`everywhere`: in any)."""
+    everywhere: bool = False
+    fork: str | None = None
+    """Id or name of a thread to begin from."""
+    cwd: str | None = None
+    images: tuple[str, ...] = ()
+    as_json: bool = False
+    colour: Colour = "auto"
+    schema_file: str | None = None
+    last_message_file: str | None = None
+    ephemeral: bool = False
+    skip_git_check: bool = False
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    flags: Mapping[str, object] = {}
+    """Settings that options of their own stand for, by dotted key."""
+    strict: bool = False
+    user_settings: bool = True
+    local: bool = False
+    """A local provider: the first of those that are built in, unless one is named."""
+
+    @property
+    def resumed(self) -> bool:
+        """Goes on with something that was there before."""
+        return self.resume is not None or self.last or self.fork is not None

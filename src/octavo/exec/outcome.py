@@ -1,0 +1,74 @@
+"""What stands around a run: the schema it wants, where it may run, what is left, the exit code."""
+
+import os
+from typing import Any, Final
+
+import msgspec
+
+from octavo.config.settings import Loaded
+from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
+from octavo.protocol.events import Event, TurnCompleted, TurnFailed
+
+NOT_TRUSTED: Final = "Not inside a trusted directory and --skip-git-repo-check was not specified."
+FAILED: Final = 1
+
+
+class ExecError(OctavoError):
+    """A run that could not begin."""
+
+    exit_code = 1
+
+
+def git_refusal(loaded: Loaded) -> ExecError | None:
+    """Why nothing runs in this folder; None where it is a repository, or trusted."""
+    folder = loaded.cwd
+    if loaded.trust.level == "trusted" or loaded.settings.sandbox_mode == "danger-full-access":
+        return None
+    while True:
+        if os.path.lexists(os.path.join(folder, ".git")):
+            return None
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return ExecError(
+                NOT_TRUSTED, hint="without a repository, changes cannot be looked at or undone"
+            )
+        folder = parent
+
+
+def schema_from(path: str | None) -> dict[str, Any] | None:
+    """The JSON schema in a file. Raises ExecError."""
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ExecError(f"Failed to read output schema file {path}: {error.strerror}") from error
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ExecError(f"Output schema file {path} is not valid JSON: {error}") from error
+
+
+def write_last(path: str, text: str) -> None:
+    """The last message, nothing added. Raises ExecError; a path with `..` is refused."""
+    if ".." in path.split(os.sep):
+        raise UsageError(f"-o {path}: give a path without `..`")
+    try:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise ExecError(f"-o {path}: cannot be written: {error.strerror}") from error
+
+
+def code_of(ending: Event | None, problem: SandboxUnavailable | None) -> int:
+    """The exit code: never 0 when a command could not be confined."""
+    if problem is not None:
+        return problem.exit_code
+    match ending:
+        case TurnCompleted():
+            return 0
+        case TurnFailed(code="internal"):
+            return 70
+        case _:
+            return FAILED
