@@ -28,9 +28,33 @@ def main() -> int:
             if sys.stderr is not None:  # closed by whoever started us
                 sys.stderr.flush()
             os._exit(code)
+    if argv[:1] in (["exec"], ["e"]):
+        ended = short_exec(argv[1:])
+        if ended is not None:
+            return ended
     from octavo.cli.main import run
 
     return run(argv)
+
+
+def short_exec(args: "list[str]") -> "int | None":
+    """A plain `exec` without click; None when the command line has something to explain."""
+    from octavo.cli.report import guarded
+    from octavo.exec.words import by_hand
+
+    found: list[object] = []
+
+    def work() -> int:
+        options = by_hand(args)
+        if options is None:
+            return 0
+        found.append(options)
+        from octavo.exec.run import run
+
+        return run(options, os.environ)
+
+    code = guarded(work)
+    return code if found or code else None
 
 
 def fill_standard_descriptors() -> None:

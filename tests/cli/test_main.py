@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from octavo import __version__
-from octavo.cli.main import COMMANDS, one_line
+from octavo.cli.main import COMMANDS
+from octavo.cli.words import one_line
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])

@@ -226,6 +226,15 @@ def test_a_rung_is_given_up_only_for_the_mechanism_itself(index, errno, condemne
     assert ladder.failure(paper(), record)
 
 
+@pytest.mark.parametrize(("index", "errno", "again"), [
+    (1, 2, True), (1, 20, True),  # it was there when it was planned
+    (1, 13, False), (3, 2, False), (0xFFFF, 2, False), (0, 2, False),
+])  # fmt: skip
+def test_a_path_that_moved_is_planned_again(index, errno, again):
+    assert ladder.moved(paper(), Record(status.STEP_FAILED, index=index, errno=errno)) is again
+    assert not ladder.moved(paper(), None)
+
+
 @pytest.mark.parametrize("phase", status.PHASES)
 def test_a_failed_phase_is_named(phase):
     record = Record(status.CONFINE_FAILED, index=status.PHASES.index(phase), errno=13)

@@ -4,12 +4,7 @@ import os
 
 import click
 
-from octavo.exec.options import Options
-from octavo.protocol.errors import UsageError
-
-MODES = ("read-only", "workspace-write", "danger-full-access")
-QUIETLY_ACCEPTED = ("--cyber-access-program", "--thread-source")
-SUBCOMMANDS = ("resume", "fork")
+from octavo.exec.words import COLOURS, MODES, options_from
 
 
 @click.command(context_settings={"auto_envvar_prefix": None})
@@ -45,7 +40,7 @@ SUBCOMMANDS = ("resume", "fork")
 @click.option(
     "--color",
     "colour",
-    type=click.Choice(("auto", "always", "never")),
+    type=click.Choice(COLOURS),
     default="auto",
     help="Colours for people.",
 )
@@ -108,85 +103,7 @@ def command(words: tuple[str, ...], **given: object) -> int:
     """
     from octavo.exec.run import run
 
-    return run(options_from(words, given), os.environ)
-
-
-def options_from(words: tuple[str, ...], given: dict[str, object]) -> Options:
-    """The command line as values. Raises UsageError for what contradicts itself."""
-    prompt, resume, fork = meant(words, last=bool(given["last"]))
-    if (given["last"] or given["everywhere"]) and words[:1] != ("resume",):
-        raise UsageError("--last and --all belong to `exec resume`")
-    return Options(
-        prompt=prompt,
-        resume=resume,
-        fork=fork,
-        last=bool(given["last"]) or (words[:1] == ("resume",) and resume is None),
-        everywhere=bool(given["everywhere"]),
-        cwd=text(given["cwd"]),
-        images=tuple(path for one in texts(given["images"]) for path in one.split(",") if path),
-        as_json=bool(given["as_json"]),
-        colour=given["colour"],  # type: ignore[arg-type]  # one of the choices
-        schema_file=text(given["schema_file"]),
-        last_message_file=text(given["last_message_file"]),
-        ephemeral=bool(given["ephemeral"]),
-        skip_git_check=bool(given["skip_git_check"]) or bool(given["bypass"]),
-        profile=text(given["profile"]),
-        overrides=(*outer(), *texts(given["overrides"]), *features(given)),
-        flags=flags(given),
-        strict=bool(given["strict"]),
-        user_settings=not given["ignore_user_config"],
-        local=bool(given["local"]),
-    )
-
-
-def meant(words: tuple[str, ...], *, last: bool) -> tuple[str | None, str | None, str | None]:
-    """(prompt, thread to resume, thread to fork)."""
-    match words:
-        case ():
-            return None, None, None
-        case ("resume",):
-            return None, None, None
-        case ("resume", only) if last:
-            return only, None, None
-        case ("resume", thread):
-            return None, thread, None
-        case ("resume", thread, prompt) if not last:
-            return prompt, thread, None
-        case ("fork", thread):
-            return None, None, thread
-        case ("fork", thread, prompt):
-            return prompt, None, thread
-        case ("fork",):
-            raise UsageError("`exec fork` needs the id or the name of a thread")
-        case (prompt,):
-            return prompt, None, None
-        case _:
-            raise UsageError(
-                f"{len(words)} words where one prompt is expected", hint="put the prompt in quotes"
-            )
-
-
-def flags(given: dict[str, object]) -> dict[str, object]:
-    """Options that stand for a setting, under its key."""
-    found: dict[str, object] = {}
-    if given["model"]:
-        found["model"] = given["model"]
-    if given["sandbox"]:
-        found["sandbox_mode"] = given["sandbox"]
-    if given["bypass"]:
-        found["sandbox_mode"] = "danger-full-access"
-        found["approval_policy"] = "never"
-    if given["local_provider"]:
-        found["model_provider"] = given["local_provider"]
-    if given["add_dir"]:
-        roots = [os.path.abspath(path) for path in texts(given["add_dir"])]
-        found["sandbox_workspace_write.writable_roots"] = roots
-    return found
-
-
-def features(given: dict[str, object]) -> list[str]:
-    on = [f"features.{name}=true" for name in texts(given["enable"])]
-    return on + [f"features.{name}=false" for name in texts(given["disable"])]
+    return run(options_from(words, given, outer()), os.environ)
 
 
 def outer() -> tuple[str, ...]:
@@ -194,11 +111,3 @@ def outer() -> tuple[str, ...]:
     context = click.get_current_context(silent=True)
     found = (context.obj or {}).get("overrides", ()) if context is not None else ()
     return tuple(found)
-
-
-def text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def texts(value: object) -> tuple[str, ...]:
-    return tuple(str(one) for one in value) if isinstance(value, tuple) else ()

@@ -1,7 +1,5 @@
 """The table of commands, each loaded when it is asked for, and errors as one line each."""
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -9,8 +7,7 @@ from typing import Final
 import click
 
 from octavo._version import __version__
-from octavo.cli.words import one_line
-from octavo.protocol.errors import InternalError, OctavoError
+from octavo.cli.report import INTERRUPTED, complain, guarded
 
 COMMANDS: Final = {
     "exec": ("octavo.cli.exec:command", "Do one piece of work and end."),
@@ -35,7 +32,6 @@ COMMANDS: Final = {
     "completion": ("octavo.cli.completion:command", "Print a completion script for your shell."),
 }
 ALIASES: Final = {"e": "exec"}
-INTERRUPTED: Final = 130
 
 
 class LazyGroup(click.Group):
@@ -79,6 +75,11 @@ def cli(context: click.Context, overrides: tuple[str, ...]) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code. Nothing but one line per error reaches a person."""
+    return guarded(lambda: clicked(argv))
+
+
+def clicked(argv: Sequence[str]) -> int:
+    """The same, with click's own endings understood."""
     try:
         result = cli.main(args=list(argv), prog_name="octavo", standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -90,33 +91,9 @@ def run(argv: Sequence[str]) -> int:
         return problem.exit_code
     except click.ClickException as problem:
         return complain(problem.format_message(), hint_of(problem), problem.exit_code)
-    except OctavoError as problem:
-        # a command that cannot be started has the code a shell gives; its class would load asyncio
-        code = getattr(problem, "shell_code", problem.exit_code)
-        return complain(str(problem), problem.hint, code)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    except Exception as problem:
-        if os.environ.get("OCTAVO_LOG") == "debug":
-            raise
-        text = f"a defect in Octavo: {type(problem).__name__}: {problem}"
-        return complain(
-            text, "OCTAVO_LOG=debug shows where; please report it", InternalError.exit_code
-        )
     return result if isinstance(result, int) else 0
 
 
 def hint_of(problem: click.ClickException) -> str | None:
     context = getattr(problem, "ctx", None)
     return None if context is None else f"{context.command_path} --help"
-
-
-def complain(text: str, hint: str | None, code: int) -> int:
-    """One line on stderr, and one with what helps."""
-    click.echo(f"octavo: {one_line(text)}", err=True)
-    if hint:
-        click.echo(f"octavo: what helps: {one_line(hint)}", err=True)
-    return code

@@ -44,7 +44,8 @@ PATH_REMEDY = (
     "look at that path: it may have changed while the sandbox was built, or no rule of the profile "
     "lets a command see it (`octavo sandbox --explain-path PATH` says which rule decides)"
 )
-EMFILE = 24
+ENOENT, ENOTDIR, EMFILE = 2, 20, 24
+MOVED_TRIES = 4
 FILES_REMEDY = "raise the hard limit on open files (`ulimit -Hn`): each rule needs one for a moment"
 
 
@@ -67,10 +68,8 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
     reasons: list[str] = []
     remedy = REMEDY
     for rung in session.rungs:
-        plan = None
         try:
-            plan = make_plan(policy, session, rung)
-            ended = carry_out(plan, command, session, watch)
+            plan, ended = attempt(policy, command, session, rung, watch)
         except Refused as refusal:
             reasons.append(f"{rung}: {refusal.rule}: {refusal.reason}")
             remedy = refusal.remedy
@@ -87,6 +86,25 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
             remedy = remedy_for(ended.record)
             break
     raise Unavailable(tuple(reasons), remedy)
+
+
+def attempt(
+    policy: Policy, command: Command, session: Session, rung: str, watch: "Watcher | None"
+) -> "tuple[Plan | None, Ended | None]":
+    """Plan and run on one rung; again when a path moved between the two: others work here too."""
+    for _ in range(MOVED_TRIES):
+        plan = make_plan(policy, session, rung)
+        ended = carry_out(plan, command, session, watch)
+        if plan is None or ended is None or not moved(plan, ended.record):
+            break
+    return plan, ended
+
+
+def moved(plan: Plan, record: "Record | None") -> bool:
+    """Did a path that was planned for disappear, or become something else, before it was held?"""
+    if record is None or record.kind != status.STEP_FAILED or record.index >= len(plan.steps):
+        return False
+    return record.errno in (ENOENT, ENOTDIR) and plan.steps[record.index][0].startswith("hold")
 
 
 def group_for(limits: "tuple[tuple[str, int], ...]", rung: str) -> "Group | None":

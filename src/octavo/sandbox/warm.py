@@ -129,6 +129,18 @@ class WarmLauncher:
     async def _on_rung(
         self, rung: str, spec: ProcessSpec, command: Command, policy: Policy, judge: "Judge | None"
     ) -> "ConfinedChild | None":
+        """On one rung; planned again when a path moved meanwhile: others work in the folder too."""
+        for left in reversed(range(ladder.MOVED_TRIES)):
+            try:
+                return await self._once(rung, spec, command, policy, judge)
+            except RungFailed as failed:
+                if not (failed.moved and left):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _once(
+        self, rung: str, spec: ProcessSpec, command: Command, policy: Policy, judge: "Judge | None"
+    ) -> "ConfinedChild | None":
         async with self._lock:  # one build at a time; commands run side by side
             built = self._find(rung, policy)
             if built is None:
@@ -281,6 +293,7 @@ class RungFailed(Exception):  # noqa: N818 - the ladder goes on or stops
         self.reason = ladder.failure(plan, record) or "the sandbox ended before the command started"
         self.condemned = ladder.condemned(plan, record)
         self.remedy = ladder.remedy_for(record)
+        self.moved = ladder.moved(plan, record)
         super().__init__(self.reason)
 
 

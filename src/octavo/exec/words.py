@@ -1,0 +1,161 @@
+"""The words and options of `octavo exec` as values: by hand for the common forms, checked for all.
+
+No click: it costs more than the rest of the way to the first request. What the hand parser does
+not know it leaves to the command line proper, which explains.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from octavo.exec.options import Options
+from octavo.protocol.errors import UsageError
+
+MODES: Final = ("read-only", "workspace-write", "danger-full-access")
+COLOURS: Final = ("auto", "always", "never")
+VALUES: Final = {
+    "-m": "model", "--model": "model", "-s": "sandbox", "--sandbox": "sandbox", "-C": "cwd",
+    "--cd": "cwd", "-o": "last_message_file", "--output-last-message": "last_message_file",
+    "--output-schema": "schema_file", "--color": "colour", "-p": "profile",
+    "--profile": "profile", "--local-provider": "local_provider",
+}  # fmt: skip
+SWITCHES: Final = {
+    "--json": "as_json", "--experimental-json": "as_json", "--oss": "local",
+    "--ephemeral": "ephemeral", "--skip-git-repo-check": "skip_git_check",
+    "--strict-config": "strict", "--ignore-user-config": "ignore_user_config",
+    "--dangerously-bypass-approvals-and-sandbox": "bypass", "--yolo": "bypass", "--last": "last",
+    "--all": "everywhere",
+}  # fmt: skip
+LISTS: Final = {
+    "--add-dir": "add_dir", "-i": "images", "--image": "images", "-c": "overrides",
+    "--config": "overrides", "--enable": "enable", "--disable": "disable",
+}  # fmt: skip
+CHOICES: Final = {"sandbox": MODES, "colour": COLOURS}
+
+
+def by_hand(args: Sequence[str]) -> Options | None:
+    """The options of a plain invocation; None when somebody has to explain something.
+
+    Raises UsageError for words that contradict each other.
+    """
+    given: dict[str, object] = dict.fromkeys(VALUES.values())
+    given |= dict.fromkeys(SWITCHES.values(), False)
+    given |= dict.fromkeys(LISTS.values(), ())
+    given["colour"] = "auto"
+    words: list[str] = []
+    rest = iter(args)
+    for word in rest:
+        if word == "--":
+            words += rest
+        elif not word.startswith("-") or word == "-":
+            words.append(word)
+        elif word in SWITCHES:
+            given[SWITCHES[word]] = True
+        elif not take_value(word, rest, given):
+            return None
+    return options_from(tuple(words), given)
+
+
+def take_value(word: str, rest: Iterable[str], given: dict[str, object]) -> bool:
+    """An option with its value, `--name value` or `--name=value`; False for anything else."""
+    name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
+    if name not in VALUES and name not in LISTS:
+        return False
+    found = value if joined else next(iter(rest), None)
+    if found is None:
+        return False
+    if name in LISTS:
+        before = given[LISTS[name]]
+        assert isinstance(before, tuple)
+        given[LISTS[name]] = (*before, found)
+        return True
+    given[VALUES[name]] = found
+    return found in CHOICES.get(VALUES[name], (found,))
+
+
+def options_from(
+    words: tuple[str, ...], given: dict[str, object], before: tuple[str, ...] = ()
+) -> Options:
+    """The command line as values; `before`: settings given before the command. Raises UsageError for what contradicts itself."""
+    prompt, resume, fork = meant(words, last=bool(given["last"]))
+    if (given["last"] or given["everywhere"]) and words[:1] != ("resume",):
+        raise UsageError("--last and --all belong to `exec resume`")
+    return Options(
+        prompt=prompt,
+        resume=resume,
+        fork=fork,
+        last=bool(given["last"]) or (words[:1] == ("resume",) and resume is None),
+        everywhere=bool(given["everywhere"]),
+        cwd=text(given["cwd"]),
+        images=tuple(path for one in texts(given["images"]) for path in one.split(",") if path),
+        as_json=bool(given["as_json"]),
+        colour=given["colour"],  # type: ignore[arg-type]  # one of the choices
+        schema_file=text(given["schema_file"]),
+        last_message_file=text(given["last_message_file"]),
+        ephemeral=bool(given["ephemeral"]),
+        skip_git_check=bool(given["skip_git_check"]) or bool(given["bypass"]),
+        profile=text(given["profile"]),
+        overrides=(*before, *texts(given["overrides"]), *features(given)),
+        flags=flags(given),
+        strict=bool(given["strict"]),
+        user_settings=not given["ignore_user_config"],
+        local=bool(given["local"]),
+    )
+
+
+def meant(words: tuple[str, ...], *, last: bool) -> tuple[str | None, str | None, str | None]:
+    """(prompt, thread to resume, thread to fork)."""
+    match words:
+        case ():
+            return None, None, None
+        case ("resume",):
+            return None, None, None
+        case ("resume", only) if last:
+            return only, None, None
+        case ("resume", thread):
+            return None, thread, None
+        case ("resume", thread, prompt) if not last:
+            return prompt, thread, None
+        case ("fork", thread):
+            return None, None, thread
+        case ("fork", thread, prompt):
+            return prompt, None, thread
+        case ("fork",):
+            raise UsageError("`exec fork` needs the id or the name of a thread")
+        case (prompt,):
+            return prompt, None, None
+        case _:
+            raise UsageError(
+                f"{len(words)} words where one prompt is expected", hint="put the prompt in quotes"
+            )
+
+
+def flags(given: dict[str, object]) -> dict[str, object]:
+    """Options that stand for a setting, under its key."""
+    found: dict[str, object] = {}
+    if given["model"]:
+        found["model"] = given["model"]
+    if given["sandbox"]:
+        found["sandbox_mode"] = given["sandbox"]
+    if given["bypass"]:
+        found["sandbox_mode"] = "danger-full-access"
+        found["approval_policy"] = "never"
+    if given["local_provider"]:
+        found["model_provider"] = given["local_provider"]
+    if given["add_dir"]:
+        roots = [os.path.abspath(path) for path in texts(given["add_dir"])]
+        found["sandbox_workspace_write.writable_roots"] = roots
+    return found
+
+
+def features(given: dict[str, object]) -> list[str]:
+    on = [f"features.{name}=true" for name in texts(given["enable"])]
+    return on + [f"features.{name}=false" for name in texts(given["disable"])]
+
+
+def text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def texts(value: object) -> tuple[str, ...]:
+    return tuple(str(one) for one in value) if isinstance(value, tuple) else ()
