@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from octavo._version import __version__
-from octavo.model import chat, failures, messages, responses
+from octavo.model import failures
 from octavo.model.codec import Codec, Decoder, MakeId, WireRequest
 from octavo.model.events import ModelEvent
 from octavo.model.provider import Provider, WireApi
@@ -34,11 +34,6 @@ from octavo.protocol.ids import RANDOM_BYTES, uuid7
 if TYPE_CHECKING:
     import httpx2
 
-CODECS: Final[Mapping[WireApi, Codec]] = {
-    "responses": responses,
-    "chat": chat,
-    "messages": messages,
-}
 MOST_ERROR_BYTES: Final = 64 * 1024
 """Of an error's body; more says nothing new."""
 ERROR_BODY_S: Final = 10.0
@@ -64,6 +59,24 @@ def random_jitter() -> float:
     return low + (high - low) * int.from_bytes(os.urandom(2), "little") / 0xFFFF
 
 
+def codec_for(wire: WireApi) -> Codec:
+    """The wire format's encoder and decoder. One of the three is loaded: the others cost as much
+    as a request."""
+    match wire:
+        case "responses":
+            from octavo.model import responses  # noqa: PLC0415
+
+            return responses
+        case "chat":
+            from octavo.model import chat  # noqa: PLC0415
+
+            return chat
+        case "messages":
+            from octavo.model import messages  # noqa: PLC0415
+
+            return messages
+
+
 class HttpModelClient:
     """A ModelClient for one provider. Use it with `async with`, or call `aclose`."""
 
@@ -82,7 +95,7 @@ class HttpModelClient:
         """`ca_file`: PEM with certificates to trust besides the system's. Raises ConfigError at
         the first request when it holds none."""
         self.provider = provider
-        self._codec = CODECS[provider.wire_api]
+        self._codec = codec_for(provider.wire_api)
         self._token = token
         self._ca_file = ca_file
         self._originator = originator
