@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from octavo.engine.context import Entry, Surroundings
 from octavo.engine.session import Workspace
+from octavo.policy.paths import printable
 from octavo.policy.profile import EffectiveProfile
 from octavo.process.spec import ProcessSpec
-from octavo.protocol.errors import SandboxUnavailable
+from octavo.protocol.errors import SandboxUnavailable, UsageError
 from octavo.protocol.permissions import Access
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.launcher import Launcher
@@ -25,6 +26,10 @@ class Watched:
         self._launcher = launcher
         self.problem: SandboxUnavailable | None = None
         """The first time nothing could be started, because this machine cannot confine it."""
+
+    def prepare(self) -> None:
+        """See `octavo.tools.base.Launcher`."""
+        self._launcher.prepare()
 
     async def start(self, spec: ProcessSpec, *, escalated: bool = False) -> Confined:
         """See `octavo.tools.base.Launcher`."""
@@ -113,5 +118,14 @@ def policy_line(profile: EffectiveProfile) -> dict[str, Any]:
 
 
 def real(path: str | os.PathLike[str] | None) -> str:
-    """A folder without symlinks; the current one for None."""
-    return os.path.realpath(os.getcwd() if path is None else path)
+    """A folder without symlinks; the current one for None. Raises UsageError for a name no record
+    and no request can carry."""
+    found: str = os.path.realpath(os.getcwd() if path is None else path)
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the name of this folder is not UTF-8: {printable(found)}",
+            hint="rename it, or work in a folder around it",
+        ) from None
+    return found

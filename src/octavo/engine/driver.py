@@ -39,6 +39,7 @@ from octavo.protocol.history import CustomToolCall, FunctionCall, ToolCallItem, 
 from octavo.protocol.ids import CallId, ItemId
 from octavo.tools.base import ToolCall, ToolOutput, failed
 
+PREPARE_S: Final = 0.001
 STOP_S: Final = 2.0
 """A response that is closed, or a tool that is cancelled, gets so long to let go."""
 
@@ -75,6 +76,7 @@ class Driver:
         self._display = Display(frame.turn_id)
         self._unreachable_since: float | None = None
         self._finish: Finish | None = None
+        self._prepare: asyncio.TimerHandle | None = None
 
     def tell(self, event: Input) -> None:
         """Something happened outside: more input, an interrupt."""
@@ -87,12 +89,16 @@ class Driver:
 
     async def run(self, begin: Begin) -> Finish:
         """Work until the turn is over."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await self._feed(begin)
-            while self._finish is None:
-                await self._take(await self._inbox.get())
-        return self._finish
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await self._feed(begin)
+                while self._finish is None:
+                    await self._take(await self._inbox.get())
+            return self._finish
+        finally:
+            if self._prepare is not None:
+                self._prepare.cancel()
 
     async def _take(self, news: Input | Streamed) -> None:
         if not isinstance(news, Streamed):
@@ -132,6 +138,10 @@ class Driver:
         self._display = Display(self._frame.turn_id)
         work = self._ask(self._sample, command)
         self._sampling = self._group.create_task(work, name=f"response {self._sample}")
+        if self._sample == 1:
+            # after the request has gone out: while the model thinks, there is time
+            loop = asyncio.get_running_loop()
+            self._prepare = loop.call_later(PREPARE_S, self._frame.context.launcher.prepare)
 
     async def _stop_sampling(self) -> None:
         self._sample += 1  # what is still in the queue belongs to nobody

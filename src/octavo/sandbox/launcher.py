@@ -38,6 +38,14 @@ class Launcher:
         self._session = session
         self._platform: Platform | None = None
 
+    def prepare(self, profile: "EffectiveProfile") -> None:
+        """Start what the first command needs, while there is time: it takes a few milliseconds
+        here, and some more in a helper. Changes nothing on the machine."""
+        if sys.platform == "linux" and not profile.unrestricted:
+            if self._platform is None:
+                self._platform = Platform(self._session)
+            self._platform.prepare()
+
     async def start(
         self,
         spec: "ProcessSpec",

@@ -78,6 +78,14 @@ class WarmLauncher:
         self._mounts = MountWatch()
         self._lock = asyncio.Lock()
 
+    def prepare(self) -> None:
+        """Have the first helper started, in the thread that will start commands."""
+        if self._forks is None:
+            launch, _ = linux_warm()
+            # in this thread: the helper ends with the thread that started it
+            started: ForkServer = launch.ForkServer()
+            self._forks = started
+
     async def start(
         self,
         spec: ProcessSpec,
@@ -161,13 +169,9 @@ class WarmLauncher:
         return child
 
     async def _helpers(self) -> "ForkServer":
-        if self._forks is not None:
-            return self._forks
-        launch, _ = linux_warm()
-        # in this thread: the helper ends with the thread that started it
-        started: ForkServer = launch.ForkServer()
-        self._forks = started
-        return started
+        self.prepare()
+        assert self._forks is not None
+        return self._forks
 
     def _find(self, rung: str, policy: Policy) -> Built | None:
         """A policy built before and still true, or a new one, not yet built."""
@@ -251,6 +255,10 @@ class Platform:
 
     def __init__(self, session: Session) -> None:
         self._warm = WarmLauncher(session)
+
+    def prepare(self) -> None:
+        """See `launcher.Launcher.prepare`."""
+        self._warm.prepare()
 
     async def start(
         self,

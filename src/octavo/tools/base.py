@@ -79,6 +79,10 @@ def failed(text: str, *, ends_turn: bool = False) -> ToolOutput:
 class Launcher(Protocol):
     """Starts commands; `octavo.tools.launcher.SandboxLauncher` is the real one."""
 
+    def prepare(self) -> None:
+        """There is time now: start what the first command needs. May do nothing."""
+        ...
+
     async def start(self, spec: ProcessSpec, *, escalated: bool = False) -> Confined:
         """Start a command under the thread's profile, or without a sandbox when `escalated`.
 

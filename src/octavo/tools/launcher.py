@@ -34,6 +34,10 @@ class SandboxLauncher:
         self._wish = wish or Wish(watch_denials=True)
         self._limits = tuple((limits or {}).items())
 
+    def prepare(self) -> None:
+        """Start what the first command needs, while there is time for it."""
+        self._platform.prepare(self._profile)
+
     async def start(self, spec: ProcessSpec, *, escalated: bool = False) -> Confined:
         """Start a command under the profile, or with none when `escalated`.
 

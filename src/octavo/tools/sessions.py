@@ -14,6 +14,7 @@ from typing import Final, Literal, Self
 
 from msgspec import Struct
 
+from octavo.policy.paths import printable
 from octavo.process.child import end, within
 from octavo.process.output import Captured, HeadTailBuffer, Utf8Deltas
 from octavo.process.pump import Pump
@@ -157,7 +158,12 @@ class Command:
         # Ends what it left behind in its sandbox: only then are the denials complete.
         self.entry.release()
         self.denials = tuple(
-            DenialNote(operation=one.operation, subject=one.subject, rule=str(one.rule))
+            # a path may hold line ends, or bytes that no record and no request can carry
+            DenialNote(
+                operation=one.operation,
+                subject=printable(one.subject),
+                rule=str(one.rule),
+            )
             for one in self.confined.denials()
         )
         assert self.entry.status is not None

@@ -156,6 +156,16 @@ def limit(limits: "tuple[tuple[str, int], ...]") -> None:
         sysc.limit(LIMITS[name], value, hard)
 
 
+def hold() -> None:
+    """Before a clone: signals wait. A pid 1 without handlers would lose those that come first."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, FORWARDED)
+
+
+def unhold() -> None:
+    """Whoever waited is heard now."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, FORWARDED)
+
+
 class Ear:
     """Hears signals meant for the command, from the first moment on; tells it once it is there.
 
@@ -172,6 +182,7 @@ class Ear:
         for number in FORWARDED:
             if number in ignored_by_us or _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, self.hear)
+        unhold()
 
     def hear(self, number: int, _frame: object) -> None:
         if self.child:

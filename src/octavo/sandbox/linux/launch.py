@@ -56,13 +56,20 @@ class ForkServer:
         ours.settimeout(REPLY_S)
         self.channel = ours
         self.lock = threading.Lock()
-        value, _ = answer(ours)
-        assert value[0] == "hello"
+        self._greeted = False
+
+    def _greet(self) -> None:
+        """Wait until it is up. Not at once: it starts while its owner does something else."""
+        if not self._greeted:
+            value, _ = answer(self.channel)
+            assert value[0] == "hello"
+            self._greeted = True
 
     def policy(self, plan: "Plan") -> "PolicyServer":
         """Build a policy's view once. Raises BuildFailed."""
         ours, theirs = wire.pair()
         with self.lock:
+            self._greet()
             wire.send(self.channel, ("policy", shared.frozen_fields(plan)), (theirs.fileno(),))
             theirs.close()
             value, fds = answer(self.channel)
@@ -83,6 +90,7 @@ class ForkServer:
         ours, theirs = wire.pair()
         fields = shared.frozen_fields(plan)
         with self.lock:
+            self._greet()
             request = ("keep", fields, command_fields(command))
             wire.send(self.channel, request, descriptors(standard, theirs, command))
             theirs.close()

@@ -113,14 +113,19 @@ def run_one(
 def clone_init(
     channel: "_socket.socket", command: "shared.Request", fds: "list[int]"
 ) -> "tuple[int, int]":
+    init.hold()
     try:
-        return sysc.clone(PER_COMMAND)
+        pid, pidfd = sysc.clone(PER_COMMAND)
     except OSError as error:  # too many processes or namespaces: this command only
         report = Record(status.STEP_FAILED, index=shared.NAMESPACE_STEP, errno=error.errno or 0)
         if len(fds) > 3:
             status.send(fds[3], report)
+        init.unhold()
         wire.send(channel, ("failed", error.errno or 0))
         return -1, -1
+    if pid:
+        init.unhold()
+    return pid, pidfd
 
 
 def start_inside(

@@ -46,6 +46,7 @@ def start(
 ) -> "tuple[int, int]":
     """Clone; the child never returns. (pid, pidfd). `standard`: what replaces 0, 1, 2 inside;
     `ours`: our ends of the report and of pipes, which the child lets go of."""
+    init.hold()  # until both sides listen: see `forwarded_signals` and `init.Ear`
     try:
         pid, pidfd = sysc.clone(shared.namespaces(plan))
     except OSError as error:
@@ -58,6 +59,7 @@ def start(
     if pid == 0:
         try:
             ear = None if plan.rung == "bubblewrap" else init.Ear()
+            init.unhold()
             for fd in ours:
                 os.close(fd)
             for fd, replacement in (standard or {}).items():
@@ -178,6 +180,7 @@ class forwarded_signals:  # noqa: N801 - used like a function
         for number in init.FORWARDED:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 self.before[number] = _signal.signal(number, self.forward)
+        init.unhold()
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
