@@ -15,6 +15,7 @@ from octavo._version import __version__
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.pictures import data_url
 from octavo.api.sandbox import PermissionProfile, Sandbox, settle
+from octavo.api.tokens import CommandToken
 from octavo.api.workspace import workspace
 from octavo.api.world import timezone, today, user_shell
 from octavo.config.auth import api_key
@@ -22,7 +23,7 @@ from octavo.config.environment import shape_environment
 from octavo.config.instructions import project_instructions
 from octavo.config.load import resolve_profile
 from octavo.config.providers import provider as provider_settings
-from octavo.config.schema import ModelProvider, Settings
+from octavo.config.schema import ModelProvider, Settings, TokenCommand
 from octavo.config.settings import Loaded, load_settings
 from octavo.engine.approvals import Remembering
 from octavo.engine.context import Surroundings
@@ -296,12 +297,18 @@ class Wiring:
         name = settings.model_provider
         if name not in self._clients:
             key = api_key(chosen, home=self.home, environ=self._environ)
+            token = None if chosen.auth is None else self._token(chosen.auth)
             self._clients[name] = HttpModelClient(
                 wire_provider(name, chosen, key.reveal() if key else None, self._environ),
                 ca_file=next((v for n in CA_VARIABLES if (v := self._environ.get(n))), None),
                 originator=self._given.originator,
+                token=token,
             )
         return self._clients[name], name, chosen.stream_max_retries
+
+    def _token(self, command: TokenCommand) -> CommandToken:
+        folder = self.home if os.path.isdir(self.home) else os.getcwd()
+        return CommandToken(command, cwd=folder, environ=self._environ, clock=self._clock)
 
     def _unreachable_s(self, settings: Settings) -> float | None:
         given = self._given
