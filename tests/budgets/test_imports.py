@@ -123,3 +123,22 @@ def test_a_public_name_loads_only_its_own_room(ask):
     assert not any(
         name.startswith(("octavo.sandbox", "octavo.process", "octavo.api")) for name in found
     )
+
+
+def test_a_headless_run_loads_what_it_needs_until_the_first_request(ask):
+    found = ask("import octavo.exec.run")
+    never = {
+        "click", "rich", "sqlite3", "httpx2", "dataclasses", "tempfile", "shutil", "random", "secrets",
+        "json", "argparse", "importlib.metadata", "octavo.model.chat", "octavo.model.messages",
+        "octavo.testing", "octavo.store.index", "octavo.model.check",
+    }  # fmt: skip
+    assert never & found == set()
+    assert len(ours(found)) <= 185
+
+
+def test_a_plain_exec_is_read_without_click(ask):
+    body = (
+        "from octavo.exec.words import by_hand\nassert by_hand(['--json', '-s', 'read-only', 'hi'])"
+    )
+    found = ask(body)
+    assert not {"click", "asyncio", "octavo.api.engine"} & found
