@@ -1,0 +1,49 @@
+"""Fixtures for the tests of programs that use Octavo: a scripted model, a server, a clock.
+
+Active where the package is installed. Every pytest run loads this file, so it loads nothing else
+until a fixture is used.
+"""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from octavo.testing.clock import CountedIds, JumpingClock
+    from octavo.testing.model import ScriptedModel
+    from octavo.testing.server import ModelServer
+
+
+@pytest.fixture
+def octavo_model() -> "ScriptedModel":
+    """A model that says what the test scripts: `.calls("exec_command", cmd="ls").says("Done.")`."""
+    from octavo.testing.model import ScriptedModel  # noqa: PLC0415
+
+    return ScriptedModel()
+
+
+@pytest.fixture
+def octavo_model_server() -> "Iterator[ModelServer]":
+    """The same as a server on loopback, running; script it before the first request."""
+    from octavo.testing.server import ModelServer  # noqa: PLC0415
+
+    with ModelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def octavo_clock() -> "JumpingClock":
+    """A clock that jumps instead of waiting: `Engine.open(clock=octavo_clock, ...)`."""
+    from octavo.testing.clock import JumpingClock  # noqa: PLC0415
+
+    return JumpingClock()
+
+
+@pytest.fixture
+def octavo_ids() -> "CountedIds":
+    """Names that are the same in every run."""
+    from octavo.testing.clock import CountedIds  # noqa: PLC0415
+
+    return CountedIds()
