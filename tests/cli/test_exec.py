@@ -136,7 +136,8 @@ def test_a_denied_write_is_told_with_its_rule(run, project):
         done = run(server, "--json", "-s", "workspace-write", "go")
     denied = {one["subject"]: one["rule"] for one in items(done, "command_execution")[0]["denials"]}
     assert "protected" in denied[f"{project}/.git/hook"]
-    assert "/etc/octavo-test" in denied
+    # what an ordinary user may not do anyway is no denial of the sandbox
+    assert ("/etc/octavo-test" in denied) is (os.geteuid() == 0)
     assert "Sandbox denied" in server.requests[1].tool_outputs[0]
 
 
