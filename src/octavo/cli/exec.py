@@ -94,6 +94,7 @@ from octavo.exec.words import COLOURS, MODES, options_from
 @click.option("--cyber-access-program", hidden=True)
 @click.option("--ignore-rules", is_flag=True, hidden=True)
 @click.option("--dangerously-bypass-hook-trust", is_flag=True, hidden=True)
+@click.option("--approve-for-me", is_flag=True, hidden=True)
 def command(words: tuple[str, ...], **given: object) -> int:
     """Do one piece of work and end: PROMPT as an argument, from standard input, or both.
 
@@ -103,11 +104,4 @@ def command(words: tuple[str, ...], **given: object) -> int:
     """
     from octavo.exec.run import run
 
-    return run(options_from(words, given, outer()), os.environ)
-
-
-def outer() -> tuple[str, ...]:
-    """`-c` given before the command's name."""
-    context = click.get_current_context(silent=True)
-    found = (context.obj or {}).get("overrides", ()) if context is not None else ()
-    return tuple(found)
+    return run(options_from(words, given), os.environ)

@@ -48,6 +48,21 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """`-c` before a command's name is the same as after it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        given = [word for one in ctx.params.get("overrides", ()) for word in ("-c", one)]
+        if given and command is not None:
+            at, inner = 0, command
+            if isinstance(command, click.Group) and rest:
+                at, inner = 1, command.get_command(ctx, rest[0]) or command
+            if not takes_settings(inner):
+                raise click.UsageError(f"`octavo {name}` takes no -c", ctx)
+            rest = [*rest[:at], *given, *rest[at:]]
+        return name, command, rest
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
@@ -63,14 +78,17 @@ class LazyGroup(click.Group):
     metavar="KEY=VALUE",
     help="One setting, as TOML or plain text.",
 )
-@click.pass_context
-def cli(context: click.Context, overrides: tuple[str, ...]) -> None:
+def cli(overrides: tuple[str, ...]) -> None:
     """A coding agent that runs on your machine, inside a sandbox the operating system enforces.
 
     Exit codes of our own: 1 the work failed, 2 wrong use, 3 wrong settings, 4 forbidden by policy, 5 no sandbox
     here (nothing ran), 7 a limit was reached, 70 a defect. Everything else comes from the command.
     """
-    context.obj = {"overrides": overrides}
+
+
+def takes_settings(command: click.Command) -> bool:
+    """Has it `-c` itself, or words that are passed on to one that has?"""
+    return any(parameter.name in ("overrides", "words") for parameter in command.params)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -31,10 +31,18 @@ def guarded(work: Callable[[], int]) -> int:
     except Exception as problem:
         if os.environ.get("OCTAVO_LOG") == "debug":
             raise
-        text = f"a defect in Octavo: {type(problem).__name__}: {problem}"
+        first = innermost(problem)
+        text = f"a defect in Octavo: {type(first).__name__}: {first}"
         return complain(
             text, "OCTAVO_LOG=debug shows where; please report it", InternalError.exit_code
         )
+
+
+def innermost(problem: BaseException) -> BaseException:
+    """The first error itself, where several tasks ended together."""
+    while isinstance(problem, BaseExceptionGroup):
+        problem = problem.exceptions[0]
+    return problem
 
 
 def complain(text: str, hint: str | None, code: int) -> int:

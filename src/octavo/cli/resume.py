@@ -11,7 +11,11 @@ PASS_ON = {"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[ID] PROMPT [OPTIONS]")
 @click.pass_context
 def command(context: click.Context, words: tuple[str, ...]) -> int:
-    """Go on with a thread: the same as `octavo exec resume`."""
+    """Go on with a thread, by id or name, or with --last.
+
+    There is no terminal UI yet: this does the same as `octavo exec resume` and needs a PROMPT. All
+    options of `octavo exec` may be given.
+    """
     return passed_on(context, "resume", words)
 
 
@@ -19,7 +23,11 @@ def command(context: click.Context, words: tuple[str, ...]) -> int:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="ID PROMPT [OPTIONS]")
 @click.pass_context
 def fork(context: click.Context, words: tuple[str, ...]) -> int:
-    """Begin a new thread where another one is: the same as `octavo exec fork`."""
+    """Begin a new thread where another one is.
+
+    There is no terminal UI yet: this does the same as `octavo exec fork` and needs a PROMPT. All
+    options of `octavo exec` may be given.
+    """
     return passed_on(context, "fork", words)
 
 

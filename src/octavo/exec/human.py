@@ -4,11 +4,13 @@ Pure but for the two writers it is given. Colour and the moving line are for ter
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from octavo.exec.plain import plain, unstyled
 from octavo.model.catalog import ModelInfo, cost
 from octavo.protocol import events, items
+from octavo.protocol.content import ImageInput, TextInput, UserInput
 from octavo.protocol.usage import TokenUsage
 
 Write = Callable[[str], None]
@@ -46,13 +48,29 @@ class Human:
         self._plan = plan
         self._open = ""
         """The id of the message whose words are on the screen."""
-        self._last = ""
+        self._command: str | None = None
+        """The command whose line was written last: its output needs no name."""
+        self._notice = ""
+        """The notice about the connection that was shown last."""
 
     def header(self, facts: list[tuple[str, str]]) -> None:
         """What this run works with."""
         width = max(len(name) for name, _ in facts)
         for name, value in facts:
-            self._note(f"{self._style('dim', name.ljust(width))}  {value}\n")
+            self._note(f"{self._style('dim', name.ljust(width))}  {plain(value)}\n")
+        self._note("\n")
+
+    def asked(self, inputs: Iterable[UserInput], *, at_most: int) -> None:
+        """What the run was asked: the beginning of it."""
+        for one in inputs:
+            match one:
+                case TextInput(text=text):
+                    shown = plain(text.strip())
+                    rest = len(shown) - at_most
+                    more = f" ... {rest:,} more characters" if rest > 0 else ""
+                    self._note("> " + shown[:at_most].replace("\n", "\n  ") + more + "\n")
+                case ImageInput(path=path, url=url):
+                    self._note(f"> picture {plain(path or url or '')[:at_most]}\n")
         self._note("\n")
 
     def show(self, event: events.Event) -> None:
@@ -61,21 +79,24 @@ class Human:
             case events.AgentMessageDelta(item_id=item_id, text=text) if self._streaming:
                 self._streamed(item_id, text)
             case events.ItemStarted(item=items.CommandExecution() as item):
-                self._line(f"{self._style('bold', '$')} {command_line(item)}")
+                self._line(f"{self._style('bold', '$')} {plain(command_line(item))}")
+                self._command = item.id
             case events.ItemCompleted(item=item):
                 self._completed(item)
             case events.PlanUpdated() if self._plan:
                 self._planned(event)
             case events.Warned(message=message):
-                self._line(self._style("yellow", f"warning: {message}"))
+                self._line(self._style("yellow", f"warning: {plain(message)}"))
             case events.Retrying(message=message):
-                self._line(self._style("yellow", message))
+                if message != self._notice:  # once for a server that is not there
+                    self._line(self._style("yellow", plain(message)))
+                self._notice = message
             case events.TurnCompleted():
                 self._over(event.last_message, event.usage, event.duration_ms)
             case events.TurnFailed(message=message, hint=hint):
-                self._line(self._style("red", f"error: {message}"))
+                self._line(self._style("red", f"error: {plain(message)}"))
                 if hint:
-                    self._line(f"what helps: {hint}")
+                    self._line(f"what helps: {plain(hint)}")
             case events.TurnInterrupted():
                 self._line(self._style("yellow", "stopped; what ran has been ended"))
             case _:
@@ -88,21 +109,21 @@ class Human:
             case items.AgentMessage(text=text):
                 self._said(item.id, text)
             case items.Reasoning(summary=summary) if summary:
-                self._line(self._style("dim", "\n".join(summary)))
+                self._line(self._style("dim", plain("\n".join(summary))))
             case items.CommandExecution():
                 self._ran(item)
             case items.FileChange():
                 self._changed(item)
             case items.WebSearch(query=query):
-                self._line(f"{self._style('bold', 'web search')} {query}")
+                self._line(f"{self._style('bold', 'web search')} {plain(query)}")
             case items.McpToolCall(server=server, tool=tool, status=status):
-                self._line(f"{self._style('bold', f'{server}.{tool}')} {status}")
+                self._line(f"{self._style('bold', plain(f'{server}.{tool}'))} {status}")
             case items.ToolUse(tool=tool, status=status):
-                self._line(f"{self._style('bold', tool)} {status}")
+                self._line(f"{self._style('bold', plain(tool))} {status}")
             case items.ImageView(path=path):
-                self._line(f"{self._style('bold', 'looked at')} {path}")
+                self._line(f"{self._style('bold', 'looked at')} {plain(path)}")
             case items.Problem(message=message):
-                self._line(self._style("yellow", f"warning: {message}"))
+                self._line(self._style("yellow", f"warning: {plain(message)}"))
             case _:
                 return
 
@@ -110,17 +131,19 @@ class Human:
         if self._open != item_id:
             self._close()
             self._open = item_id
-        self._note(text)
+            self._command = None
+        self._note(plain(text))
 
     def _said(self, item_id: str, text: str) -> None:
-        self._last = text
         if self._open == item_id:
             self._close()
         else:
-            self._line(text)
+            self._line(plain(text))
         self._note("\n")
 
     def _ran(self, item: items.CommandExecution) -> None:
+        if self._command != item.id:  # others were shown since it began
+            self._line(self._style("dim", f"$ {plain(command_line(item))}"))
         for line in excerpt(item.aggregated_output):
             self._line(self._style("dim", f"  {line}"))
         took = duration(item.duration_ms or 0)
@@ -134,19 +157,19 @@ class Human:
             self._line(self._style("red", f"  exit code {item.exit_code} after {took}"))
         for denial in item.denials:
             self._line(
-                self._style("yellow", f"  denied: {denial.operation} {denial.subject}")
-                + f" by {denial.rule}"
+                self._style("yellow", f"  denied: {denial.operation} {plain(denial.subject)}")
+                + f" by {plain(denial.rule)}"
             )
 
     def _changed(self, item: items.FileChange) -> None:
         if item.status != "completed":
-            self._line(self._style("red", f"patch {item.status}: {item.message.strip()}"))
+            self._line(self._style("red", f"patch {item.status}: {plain(item.message.strip())}"))
             return
         for change in item.changes:
-            target = f" -> {change.move_path}" if change.move_path else ""
-            self._line(f"{self._style('bold', change.kind)} {change.path}{target}")
+            target = f" -> {plain(change.move_path)}" if change.move_path else ""
+            self._line(f"{self._style('bold', change.kind)} {plain(change.path)}{target}")
             if change.kind == "update":
-                for line in change.diff.splitlines():
+                for line in plain(change.diff).removesuffix("\n").split("\n"):
                     self._line("  " + self._diff_line(line))
 
     def _diff_line(self, line: str) -> str:
@@ -161,7 +184,7 @@ class Human:
     def _planned(self, event: events.PlanUpdated) -> None:
         self._line(self._style("bold", "plan"))
         for step in event.steps:
-            self._line(f"  {MARKS[step.status]} {step.text}")
+            self._line(f"  {MARKS[step.status]} {plain(step.text)}")
 
     # ---- the end --------------------------------------------------------------------------
 
@@ -173,6 +196,7 @@ class Human:
 
     def _line(self, text: str) -> None:
         self._close()
+        self._command = None
         self._note(text + "\n")
 
     def _close(self) -> None:
@@ -195,7 +219,7 @@ def command_line(item: items.CommandExecution) -> str:
 
 def excerpt(output: str) -> Iterator[str]:
     """The first and last lines of an output, without what a terminal would obey."""
-    lines = [printable(line) for line in output.splitlines()]
+    lines = [unstyled(line) for line in output.splitlines()]
     if len(lines) <= OUTPUT_LINES:
         yield from lines
         return
@@ -203,12 +227,6 @@ def excerpt(output: str) -> Iterator[str]:
     yield from lines[:half]
     yield f"... {len(lines) - 2 * half} more lines"
     yield from lines[-half:]
-
-
-def printable(line: str) -> str:
-    return "".join(
-        ch if ch == "\t" or ch.isprintable() else "\N{REPLACEMENT CHARACTER}" for ch in line
-    )
 
 
 def duration(ms: int) -> str:

@@ -28,7 +28,16 @@ class JsonLines:
     def lines(self, event: events.Event) -> Iterator[bytes]:
         """The lines for an event, without the newline; mostly one or none."""
         for line in self._lines(event):
-            yield JSON.encode(line)
+            yield encoded(line)
+
+    def error(self, message: str) -> bytes:
+        """Something went wrong; by itself it does not end the run."""
+        return encoded({"type": "error", "message": message})
+
+    def failed(self, message: str) -> Iterator[bytes]:
+        """The last lines of a run that could not go on."""
+        yield self.error(message)
+        yield encoded({"type": "turn.failed", "error": {"message": message}})
 
     def _lines(self, event: events.Event) -> Iterator[Line]:
         match event:
@@ -80,6 +89,33 @@ class JsonLines:
 ONLY_COMPLETED: Final = (items.AgentMessage, items.Reasoning, items.Problem)
 
 
+def encoded(line: Line) -> bytes:
+    """One line. Bytes of a path that are no letters become escapes: JSON cannot carry them."""
+    try:
+        return JSON.encode(line)
+    except UnicodeEncodeError:
+        cleaned: Line = {key: clean(value) for key, value in line.items()}
+        return JSON.encode(cleaned)
+
+
+def clean(value: object) -> object:
+    """The same with such bytes as escapes."""
+    match value:
+        case str():
+            return value.encode(errors="backslashreplace").decode()
+        case dict():
+            return {clean(key): clean(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [clean(inner) for inner in value]
+        case _:
+            return value
+
+
+def known(status: items.Status) -> str:
+    """Only commands are `declined` in the published form."""
+    return "failed" if status == "declined" else status
+
+
 def usage_line(usage: TokenUsage) -> dict[str, int]:
     """The tokens of the whole thread so far."""
     return {
@@ -102,7 +138,7 @@ def wire(item: items.Item) -> Line | None:
             return command(item)
         case items.FileChange(changes=changes, status=status):
             listed = [{"path": change.path, "kind": change.kind} for change in changes]
-            return {"type": "file_change", "changes": listed, "status": status}
+            return {"type": "file_change", "changes": listed, "status": known(status)}
         case items.McpToolCall():
             return mcp_call(item)
         case items.WebSearch(query=query, action=action):
@@ -143,5 +179,5 @@ def mcp_call(item: items.McpToolCall) -> Line:
         "arguments": item.arguments,
         "result": result,
         "error": None if item.error is None else {"message": item.error},
-        "status": item.status,
+        "status": known(item.status),
     }

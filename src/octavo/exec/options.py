@@ -21,6 +21,8 @@ class Options(Struct, frozen=True, kw_only=True):
     fork: str | None = None
     """Id or name of a thread to begin from."""
     cwd: str | None = None
+    add_dirs: tuple[str, ...] = ()
+    """Writable folders besides those of the settings; absolute."""
     images: tuple[str, ...] = ()
     as_json: bool = False
     colour: Colour = "auto"
@@ -35,7 +37,9 @@ class Options(Struct, frozen=True, kw_only=True):
     strict: bool = False
     user_settings: bool = True
     local: bool = False
-    """A local provider: the first of those that are built in, unless one is named."""
+    """A local provider: the one named, else `oss_provider` of the settings, else ollama."""
+    notes: tuple[str, ...] = ()
+    """For people: options that were accepted and do nothing."""
 
     @property
     def resumed(self) -> bool:

@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from octavo.config.settings import Loaded
-from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
+from octavo.protocol.content import ImageInput
+from octavo.protocol.errors import InternalError, OctavoError, SandboxUnavailable
 from octavo.protocol.events import Event, TurnCompleted, TurnFailed
 
 NOT_TRUSTED: Final = "Not inside a trusted directory and --skip-git-repo-check was not specified."
@@ -22,7 +23,7 @@ class ExecError(OctavoError):
 def git_refusal(loaded: Loaded) -> ExecError | None:
     """Why nothing runs in this folder; None where it is a repository, or trusted."""
     folder = loaded.cwd
-    if loaded.trust.level == "trusted" or loaded.settings.sandbox_mode == "danger-full-access":
+    if loaded.trust.level == "trusted":
         return None
     while True:
         if os.path.lexists(os.path.join(folder, ".git")):
@@ -50,12 +51,18 @@ def schema_from(path: str | None) -> dict[str, Any] | None:
         raise ExecError(f"Output schema file {path} is not valid JSON: {error}") from error
 
 
+def pictures_from(paths: tuple[str, ...]) -> list[ImageInput]:
+    """The pictures of `-i`. Raises ExecError for one that is not there: the model would guess."""
+    for path in paths:
+        if not os.path.isfile(path):
+            raise ExecError(f"No such picture: {path}", hint="check -i")
+    return [ImageInput(path=os.path.abspath(path)) for path in paths]
+
+
 def write_last(path: str, text: str) -> None:
-    """The last message, nothing added. Raises ExecError; a path with `..` is refused."""
-    if ".." in path.split(os.sep):
-        raise UsageError(f"-o {path}: give a path without `..`")
+    """The last message, nothing added; empty when there was none. Raises ExecError."""
     try:
-        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)
     except OSError as error:
         raise ExecError(f"-o {path}: cannot be written: {error.strerror}") from error
@@ -68,7 +75,7 @@ def code_of(ending: Event | None, problem: SandboxUnavailable | None) -> int:
     match ending:
         case TurnCompleted():
             return 0
-        case TurnFailed(code="internal"):
-            return 70
+        case TurnFailed(exit_code=InternalError.exit_code):
+            return InternalError.exit_code
         case _:
             return FAILED

@@ -10,8 +10,6 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from octavo.protocol.errors import OctavoError
 
 FIRST_BYTE_S: Final = 0.25
@@ -21,6 +19,9 @@ NEXT_BYTE_S: Final = 10.0
 LARGEST: Final = 64 * 1024 * 1024
 READING: Final = "Reading prompt from stdin..."
 READING_MORE: Final = "Reading additional input from stdin..."
+SILENT: Final = "Nothing on stdin yet: going on without it (`octavo exec -` waits for all of it)."
+PAUSED: Final = "stdin paused for {:g} s: going on with what came until then."
+Note = Callable[[str], None]
 
 
 class NoPromptError(OctavoError):
@@ -29,30 +30,22 @@ class NoPromptError(OctavoError):
     exit_code = 1
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """The prompt, and the notes for stderr that came with it."""
-
-    text: str
-    notes: tuple[str, ...] = ()
-
-
-def prompt_from(word: str | None, fd: int, *, resumed: bool = False) -> Asked:
-    """The prompt from the argument and the descriptor of standard input.
+def prompt_from(word: str | None, fd: int, *, note: Note, resumed: bool = False) -> str:
+    """The prompt from the argument and the descriptor of standard input. `note` tells people.
 
     Raises NoPromptError when both are empty, OctavoError for bytes that are no text.
     """
     if word == "-":
-        return Asked(text=needed(decode(read_all(fd))))
+        return needed(decode(read_all(fd)))
     if word is None:
         if os.isatty(fd):
             raise NoPromptError("no prompt given", hint="octavo exec PROMPT, or pipe it in")
-        return Asked(text=needed(decode(read_all(fd))), notes=(READING,))
+        note(READING)
+        return needed(decode(read_all(fd)))
     if resumed or os.isatty(fd):
-        return Asked(text=word)
-    more = decode(read_ready(fd))
-    if not more.strip():
-        return Asked(text=word, notes=(READING_MORE,) if more else ())
-    return Asked(text=with_input(word, more), notes=(READING_MORE,))
+        return word
+    more = decode(read_ready(fd, note))
+    return with_input(word, more) if more.strip() else word
 
 
 def needed(text: str) -> str:
@@ -80,34 +73,48 @@ def decode(data: bytes) -> str:
         ) from wrong
 
 
-def read_all(fd: int) -> bytes:
+def read_all(fd: int, *, at_most: int = LARGEST) -> bytes:
     """Everything until the end of the input."""
-    return read(fd, lambda _begun: None)
-
-
-def read_ready(fd: int) -> bytes:
-    """What is there, waiting only a moment for it to begin; all of it for files."""
-    return read(fd, lambda begun: NEXT_BYTE_S if begun else FIRST_BYTE_S)
-
-
-def read(fd: int, patience: Callable[[bool], float | None]) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    while size <= LARGEST:
-        limit = patience(bool(pieces))
-        if limit is not None and not ready(fd, limit):
-            break
-        try:
-            piece = os.read(fd, 1 << 16)
-        except OSError:  # closed, or not for reading: the same as empty
-            break
-        if not piece:
-            break
+    while piece := read_piece(fd):
         pieces.append(piece)
         size += len(piece)
-    if size > LARGEST:
-        raise OctavoError(f"standard input has more than {LARGEST >> 20} MB", hint="pass a file")
+        if size > at_most:
+            raise OctavoError(f"standard input has more than {at_most:,} bytes", hint="pass a file")
     return b"".join(pieces)
+
+
+def read_ready(
+    fd: int, note: Note, *, pause_s: float = NEXT_BYTE_S, at_most: int = LARGEST
+) -> bytes:
+    """What is there, waiting only a moment for it to begin; all of it for files."""
+    if not ready(fd, FIRST_BYTE_S):
+        note(SILENT)
+        return b""
+    piece = read_piece(fd)
+    if piece:
+        note(READING_MORE)
+    pieces: list[bytes] = []
+    size = 0
+    while piece:
+        pieces.append(piece)
+        size += len(piece)
+        if size > at_most:
+            raise OctavoError(f"standard input has more than {at_most:,} bytes", hint="pass a file")
+        if not ready(fd, pause_s):
+            note(PAUSED.format(pause_s))
+            break
+        piece = read_piece(fd)
+    return b"".join(pieces)
+
+
+def read_piece(fd: int) -> bytes:
+    """What comes next; empty at the end, and for what is closed or not for reading."""
+    try:
+        return os.read(fd, 1 << 16)
+    except OSError:
+        return b""
 
 
 def ready(fd: int, seconds: float) -> bool:

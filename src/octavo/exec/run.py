@@ -13,38 +13,65 @@ from typing import Any, Final
 
 from octavo._version import __version__
 from octavo.api.engine import Engine
+from octavo.api.sandbox import state_home
 from octavo.api.thread import Thread, Turn
-from octavo.config.settings import Loaded
+from octavo.config.providers import LOCAL, provider
+from octavo.config.schema import Settings
+from octavo.config.settings import Loaded, load_settings
 from octavo.exec.ask import TerminalApprover
+from octavo.exec.beside import beside
 from octavo.exec.human import Human
 from octavo.exec.jsonl import JsonLines
 from octavo.exec.options import Options
-from octavo.exec.outcome import code_of, git_refusal, schema_from, write_last
-from octavo.exec.prompt import Asked, prompt_from
-from octavo.exec.screen import Screen
+from octavo.exec.outcome import (
+    ExecError,
+    code_of,
+    git_refusal,
+    pictures_from,
+    schema_from,
+    write_last,
+)
+from octavo.exec.plain import plain
+from octavo.exec.prompt import prompt_from
+from octavo.exec.screen import STDIN, Screen
 from octavo.model.catalog import lookup
 from octavo.protocol import events
-from octavo.protocol.content import ImageInput, TextInput, UserInput
-from octavo.protocol.errors import OctavoError
+from octavo.protocol.content import TextInput, UserInput
+from octavo.protocol.errors import ConfigError, OctavoError, UsageError
 from octavo.protocol.ids import ThreadId
 from octavo.store.errors import ThreadNotFound
 
 ORIGINATOR: Final = "codex_exec"
 """What existing servers and clients know a headless run by."""
 BROKEN_PIPE: Final = 128 + 13
+STOPPING: Final = tuple(
+    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))
+)
+ROOTS: Final = "sandbox_workspace_write.writable_roots"
+READ_ONLY: Final = (
+    "--add-dir has no effect: the sandbox is read-only (-s workspace-write changes that)"
+)
+MOST_SHOWN: Final = 2000
+"""Characters of the prompt that people are shown again."""
 
 
 def run(options: Options, environ: Mapping[str, str]) -> int:
     """Do it; returns the exit code. Raises OctavoError for what is wrong before anything began."""
     folder = options.cwd or os.getcwd()
     if not os.path.isdir(folder):
-        raise OctavoError(f"No such file or directory: {folder}", hint="check -C")
+        raise ExecError(f"No such file or directory: {folder}", hint="check -C")
+    if options.ephemeral and (options.last or options.resume is not None):
+        raise UsageError("--ephemeral is for new threads; one that is resumed is kept already")
     schema = schema_from(options.schema_file)
-    asked = prompt_from(options.prompt, 0, resumed=options.resumed)
+    pictures = pictures_from(options.images)
     screen = Screen(colour=options.colour, environ=environ)
-    for text in asked.notes:
-        screen.note(text + "\n")
-    return asyncio.run(Run(options, environ, folder, schema, asked, screen).work())
+    text = prompt_from(
+        options.prompt, STDIN, note=lambda line: screen.note(line + "\n"), resumed=options.resumed
+    )
+    for one in options.notes:
+        screen.note(f"octavo: {plain(one)}\n")
+    inputs: list[UserInput] = [TextInput(text=text), *pictures]
+    return asyncio.run(Run(options, environ, folder, schema, inputs, screen).work())
 
 
 class Run:
@@ -56,27 +83,28 @@ class Run:
         environ: Mapping[str, str],
         folder: str,
         schema: dict[str, Any] | None,
-        asked: Asked,
+        inputs: list[UserInput],
         screen: Screen,
     ) -> None:
         self._options = options
         self._environ = environ
         self._folder = folder
         self._schema = schema
-        self._asked = asked
+        self._inputs = inputs
         self._screen = screen
         self._lines = JsonLines()
         self._human: Human | None = None
         self._signal = 0
-        self._turn: Turn | None = None
+        self._stopping = asyncio.Event()
 
     async def work(self) -> int:
         """Until the turn is over and everything is closed."""
         options = self._options
         with suppress(NotImplementedError):  # Windows
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._stop, number)
+            for number in STOPPING:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, a job in the background
+                    loop.add_signal_handler(number, self._stop, number)
         async with Engine.open(
             environ=self._environ,
             overrides=options.overrides,
@@ -91,18 +119,37 @@ class Run:
             refusal = None if options.skip_git_check else git_refusal(loaded)
             if refusal is not None:
                 raise refusal
-            thread = await self._thread(engine, loaded)
+            try:
+                thread = await self._thread(engine, loaded)
+            except ConfigError as error:
+                raise self._without_key(error, loaded) from error
             code = await self._ask(thread)
-        if self._signal == signal.SIGTERM:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
+        if self._signal not in (0, signal.SIGINT):
+            signal.signal(self._signal, signal.SIG_DFL)
+            os.kill(os.getpid(), self._signal)
         return code
 
     def _flags(self) -> dict[str, object]:
         flags = dict(self._options.flags)
-        if self._options.local:
-            flags.setdefault("model_provider", "ollama")
+        if self._options.local and "model_provider" not in flags:
+            flags["model_provider"] = self._settings(flags).oss_provider or LOCAL[0]
+        if self._options.add_dirs:
+            known = self._settings(flags).sandbox_workspace_write.writable_roots
+            flags[ROOTS] = list(dict.fromkeys((*known, *self._options.add_dirs)))
         return flags
+
+    def _settings(self, flags: Mapping[str, object]) -> Settings:
+        """The settings that options only add to."""
+        options = self._options
+        return load_settings(
+            home=state_home(self._environ),
+            cwd=os.path.realpath(self._folder),
+            environ=self._environ,
+            overrides=options.overrides,
+            profile=options.profile,
+            flags=flags,
+            user_settings=options.user_settings,
+        ).settings
 
     async def _thread(self, engine: Engine, loaded: Loaded) -> Thread:
         """Start, resume or fork."""
@@ -110,7 +157,7 @@ class Run:
         approver = None
         chosen = loaded.chosen("approval_policy") and loaded.settings.approval_policy != "never"
         if chosen and self._screen.can_ask and not options.as_json:
-            approver = TerminalApprover(note=self._screen.note, read=self._screen.read)
+            approver = TerminalApprover(note=self._screen.note, ask=self._screen.ask)
         if options.fork is not None:
             found = self._find(engine, options.fork)
             return await engine.fork_thread(
@@ -134,34 +181,54 @@ class Run:
             raise ThreadNotFound(f"there is no thread{where} yet", hint="--all looks everywhere")
         return latest[0].id
 
+    def _without_key(self, error: ConfigError, loaded: Loaded) -> OctavoError:
+        """A key that is not there is no wrong setting; programs get it as events."""
+        if error.key is None or error.key != provider(loaded.settings).env_key:
+            return error
+        if self._options.as_json:
+            for line in self._lines.failed(str(error)):
+                self._screen.line(line)
+        return ExecError(str(error), hint=error.hint)
+
     async def _ask(self, thread: Thread) -> int:
-        ending: events.Event | None = None
         try:
             self._begin(thread)
-            async with (
-                self._screen.busy(enabled=not self._options.as_json),
-                thread.stream(self._inputs(), output_schema=self._schema) as turn,
-            ):
-                self._turn = turn
-                if self._signal:
-                    await turn.interrupt()
-                async for event in turn:
-                    self._show(event)
-                    ending = event
+            async with thread.stream(self._inputs, output_schema=self._schema) as turn:
+                helpers = [] if self._options.as_json else [self._screen.tick()]
+                async with beside(self._stop_when_told(turn), *helpers):
+                    ending = await self._watch(thread, turn)
         except BrokenPipeError:  # whoever read our output has gone; the work so far is kept
             self._screen.let_go()
             return BROKEN_PIPE
-        finally:
-            self._turn = None
-        last = getattr(ending, "last_message", None)
-        if self._options.last_message_file is not None and last is not None:
-            write_last(self._options.last_message_file, last)
+        if self._options.last_message_file is not None and isinstance(ending, events.TurnCompleted):
+            write_last(self._options.last_message_file, ending.last_message or "")
+        return code_of(ending, thread.sandbox_problem)
+
+    async def _watch(self, thread: Thread, turn: Turn) -> events.Event | None:
+        """Show everything; the ending last, after commands that ran on have been ended."""
+        ending: events.Event | None = None
+        async for event in turn:
+            if isinstance(event, events.Ending):
+                ending = event
+            else:
+                self._show(event)
+        await thread.close()
+        async for event in turn:
+            self._show(event)
         problem = thread.sandbox_problem
         if problem is not None:
-            self._screen.note(f"octavo: {problem}\n")
+            if self._human is None:
+                self._screen.line(self._lines.error(str(problem)))
+            self._screen.note(f"octavo: {plain(str(problem))}\n")
             if problem.hint:
-                self._screen.note(f"octavo: what helps: {problem.hint}\n")
-        return code_of(ending, problem)
+                self._screen.note(f"octavo: what helps: {plain(problem.hint)}\n")
+        if ending is not None:
+            self._show(ending)
+        return ending
+
+    async def _stop_when_told(self, turn: Turn) -> None:
+        await self._stopping.wait()
+        await turn.interrupt()
 
     def _begin(self, thread: Thread) -> None:
         if self._options.as_json:
@@ -176,8 +243,9 @@ class Run:
                 info=lookup(thread.facts["model"]),
             )
             self._human.header([("octavo", __version__), *thread.facts.items()])
-            self._screen.note(f"> {self._asked.text.strip()[:2000]}\n\n")
-        for warning in thread.warnings:
+            self._human.asked(self._inputs, at_most=MOST_SHOWN)
+        idle = self._options.add_dirs and thread.facts["sandbox"] == "read-only"
+        for warning in (*thread.warnings, *((READ_ONLY,) if idle else ())):
             self._show(events.Warned(message=warning))
 
     def _show(self, event: events.Event) -> None:
@@ -185,19 +253,12 @@ class Run:
             self._screen.still()
             self._human.show(event)
             return
-        if isinstance(event, events.TurnInterrupted):
-            return
         for line in self._lines.lines(event):
             self._screen.line(line)
-
-    def _inputs(self) -> list[UserInput]:
-        pictures = [ImageInput(path=path) for path in self._options.images]
-        return [TextInput(text=self._asked.text), *pictures]
 
     def _stop(self, number: int) -> None:
         """First: end the turn in order. Again: end at once."""
         if self._signal:
             os._exit(128 + number)
         self._signal = number
-        if self._turn is not None:
-            asyncio.ensure_future(self._turn.interrupt())  # noqa: RUF006 - it only puts into a queue
+        self._stopping.set()

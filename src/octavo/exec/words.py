@@ -18,19 +18,24 @@ VALUES: Final = {
     "--cd": "cwd", "-o": "last_message_file", "--output-last-message": "last_message_file",
     "--output-schema": "schema_file", "--color": "colour", "-p": "profile",
     "--profile": "profile", "--local-provider": "local_provider",
+    "--thread-source": "thread_source", "--cyber-access-program": "cyber_access_program",
 }  # fmt: skip
 SWITCHES: Final = {
     "--json": "as_json", "--experimental-json": "as_json", "--oss": "local",
     "--ephemeral": "ephemeral", "--skip-git-repo-check": "skip_git_check",
     "--strict-config": "strict", "--ignore-user-config": "ignore_user_config",
     "--dangerously-bypass-approvals-and-sandbox": "bypass", "--yolo": "bypass", "--last": "last",
-    "--all": "everywhere",
+    "--all": "everywhere", "--ignore-rules": "ignore_rules",
+    "--dangerously-bypass-hook-trust": "dangerously_bypass_hook_trust",
+    "--approve-for-me": "approve_for_me",
 }  # fmt: skip
 LISTS: Final = {
     "--add-dir": "add_dir", "-i": "images", "--image": "images", "-c": "overrides",
     "--config": "overrides", "--enable": "enable", "--disable": "disable",
 }  # fmt: skip
 CHOICES: Final = {"sandbox": MODES, "colour": COLOURS}
+PICTURES: Final = ("-i", "--image")
+NO_REVIEWER: Final = "--approve-for-me: nobody decides here; what needs an approval is refused"
 
 
 def by_hand(args: Sequence[str]) -> Options | None:
@@ -43,17 +48,30 @@ def by_hand(args: Sequence[str]) -> Options | None:
     given |= dict.fromkeys(LISTS.values(), ())
     given["colour"] = "auto"
     words: list[str] = []
-    rest = iter(args)
+    args = [*args]
+    literal = args.index("--") if "--" in args else None
+    rest = iter(args if literal is None else with_pictures(args[:literal]))
     for word in rest:
-        if word == "--":
-            words += rest
-        elif not word.startswith("-") or word == "-":
+        if not word.startswith("-") or word == "-":
             words.append(word)
         elif word in SWITCHES:
             given[SWITCHES[word]] = True
         elif not take_value(word, rest, given):
             return None
+    if literal is not None:
+        only_after = not words
+        words += args[literal + 1 :]
+        return options_from(tuple(words), given, plain=only_after)
     return options_from(tuple(words), given)
+
+
+def with_pictures(args: Sequence[str]) -> list[str]:
+    """Words before `--`: those that follow a picture are pictures, too."""
+    found: list[str] = []
+    for word in args:
+        more = len(found) > 1 and found[-2] in PICTURES and not word.startswith("-")
+        found += [PICTURES[0], word] if more else [word]
+    return found
 
 
 def take_value(word: str, rest: Iterable[str], given: dict[str, object]) -> bool:
@@ -74,19 +92,24 @@ def take_value(word: str, rest: Iterable[str], given: dict[str, object]) -> bool
 
 
 def options_from(
-    words: tuple[str, ...], given: dict[str, object], before: tuple[str, ...] = ()
+    words: tuple[str, ...], given: dict[str, object], *, plain: bool = False
 ) -> Options:
-    """The command line as values; `before`: settings given before the command. Raises UsageError for what contradicts itself."""
-    prompt, resume, fork = meant(words, last=bool(given["last"]))
-    if (given["last"] or given["everywhere"]) and words[:1] != ("resume",):
+    """The command line as values; `plain`: the first word is no subcommand.
+
+    Raises UsageError for what contradicts itself.
+    """
+    prompt, resume, fork = meant(words, last=bool(given["last"]), plain=plain)
+    resumes = words[:1] == ("resume",) and not plain
+    if (given["last"] or given["everywhere"]) and not resumes:
         raise UsageError("--last and --all belong to `exec resume`")
     return Options(
         prompt=prompt,
         resume=resume,
         fork=fork,
-        last=bool(given["last"]) or (words[:1] == ("resume",) and resume is None),
+        last=resumes and resume is None,
         everywhere=bool(given["everywhere"]),
         cwd=text(given["cwd"]),
+        add_dirs=tuple(os.path.abspath(path) for path in texts(given["add_dir"])),
         images=tuple(path for one in texts(given["images"]) for path in one.split(",") if path),
         as_json=bool(given["as_json"]),
         colour=given["colour"],  # type: ignore[arg-type]  # one of the choices
@@ -95,19 +118,28 @@ def options_from(
         ephemeral=bool(given["ephemeral"]),
         skip_git_check=bool(given["skip_git_check"]) or bool(given["bypass"]),
         profile=text(given["profile"]),
-        overrides=(*before, *texts(given["overrides"]), *features(given)),
+        overrides=(*texts(given["overrides"]), *features(given)),
         flags=flags(given),
         strict=bool(given["strict"]),
         user_settings=not given["ignore_user_config"],
         local=bool(given["local"]),
+        notes=(NO_REVIEWER,) if given["approve_for_me"] else (),
     )
 
 
-def meant(words: tuple[str, ...], *, last: bool) -> tuple[str | None, str | None, str | None]:
+def meant(
+    words: tuple[str, ...], *, last: bool, plain: bool = False
+) -> tuple[str | None, str | None, str | None]:
     """(prompt, thread to resume, thread to fork)."""
     match words:
         case ():
             return None, None, None
+        case (prompt,) if plain:
+            return prompt, None, None
+        case ("review",):
+            raise UsageError(
+                "`exec review` is not here yet", hint="for a prompt of that word: exec -- review"
+            )
         case ("resume",):
             return None, None, None
         case ("resume", only) if last:
@@ -142,9 +174,6 @@ def flags(given: dict[str, object]) -> dict[str, object]:
         found["approval_policy"] = "never"
     if given["local_provider"]:
         found["model_provider"] = given["local_provider"]
-    if given["add_dir"]:
-        roots = [os.path.abspath(path) for path in texts(given["add_dir"])]
-        found["sandbox_workspace_write.writable_roots"] = roots
     return found
 
 
