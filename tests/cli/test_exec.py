@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -334,3 +335,194 @@ def test_commands_of_the_store_work_on_what_exec_made(run, octavo, project):
     assert octavo("unarchive", found["id"]).returncode == 0
     assert octavo("delete", found["id"]).returncode == 0
     assert not Path(found["path"]).exists()
+
+
+def test_1_without_the_key_of_the_provider_and_programs_get_it_as_events(run):
+    with ModelServer() as server:
+        done = run(server, "--json", "go", settings='env_key = "NOT_SET_ANYWHERE"\n')
+    assert done.returncode == 1
+    assert [event["type"] for event in events(done)] == ["error", "turn.failed"]
+    assert (
+        events(done)[-1]["error"]["message"] == "Missing environment variable: `NOT_SET_ANYWHERE`."
+    )
+
+
+def test_1_without_a_picture_that_was_named(run):
+    with ModelServer() as server:
+        done = run(server, "-i", "none.png", "go")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none.png" in done.stderr
+    assert server.requests == []
+
+
+def test_1_outside_a_repository_whatever_the_sandbox_is(run, tmp_path):
+    (tmp_path / "plain").mkdir()
+    with ModelServer() as server:
+        done = run(server, "-s", "danger-full-access", "go", cwd=tmp_path / "plain")
+    assert done.returncode == 1
+
+
+def test_5_is_told_to_programs_before_the_end(run, octavo):
+    (octavo.home / "state").write_text("")
+    with ModelServer().calls("exec_command", cmd="true", login=False).says("fine") as server:
+        done = run(server, "--json", "-s", "workspace-write", "go")
+    assert done.returncode == 5
+    error, end = events(done)[-2:]
+    assert (error["type"], end["type"]) == ("error", "turn.completed")
+    assert "journal" in error["message"]
+
+
+@pytest.fixture
+def started(octavo, project):
+    """`started(server, ...)`: a run whose command has begun and obeys no polite signal."""
+    script = "trap '' INT TERM HUP; echo $$ > pid; touch running; sleep 600"
+    children = []
+
+    def begin(script=script):
+        server = ModelServer().calls("exec_command", cmd=script, login=False).says("Back.")
+        server.__enter__()
+        octavo.config(SETTINGS.format(url=server.url))
+        child = subprocess.Popen(
+            [octavo.program, "exec", "--json", "-s", "workspace-write", "go"], cwd=project,
+            env=octavo.environ(HOME=str(octavo.home)), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        children.append((child, server))
+        for line in child.stdout:
+            if json.loads(line)["type"] == "item.started":
+                break
+        while not (project / "running").exists() and child.poll() is None:
+            threading.Event().wait(0.01)
+        return child
+
+    yield begin
+    for child, server in children:
+        child.kill()
+        child.communicate()
+        server.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_by_a_signal_ends_its_commands_and_dies_by_it(started, number):
+    child = started()
+    child.send_signal(number)
+    rest, stderr = child.communicate(timeout=30)
+    assert child.returncode == -number, stderr
+    item = json.loads(rest.splitlines()[-1])["item"]
+    assert (item["type"], item["status"]) == ("command_execution", "failed")
+    assert stderr == ""
+
+
+def test_128_and_the_signal_when_it_comes_twice(started):
+    child = started()
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+    assert child.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
+def test_a_reader_that_goes_away_in_the_middle_stops_the_run_and_the_work_is_kept(
+    started, octavo, project
+):
+    child = started("touch running; echo kept > file; while test -e running; do sleep 0.02; done")
+    child.stdout.close()
+    (project / "running").unlink()
+    assert child.wait(timeout=30) == 141
+    assert child.stderr.read() == ""
+    assert (project / "file").read_text() == "kept\n"
+    assert json.loads(octavo("sessions", "list", "--json", cwd=project).stdout)["preview"] == "go"
+
+
+def test_a_command_that_outlives_the_turn_is_ended_and_told(run):
+    script = "echo up; sleep 600"
+    server = ModelServer().calls("exec_command", cmd=script, login=False, yield_time_ms=300)
+    with server.says("It runs."):
+        done = run(server, "--json", "go")
+    assert [event["type"] for event in events(done)[-2:]] == ["item.completed", "turn.completed"]
+    (item,) = items(done, "command_execution")
+    assert (item["status"], item["exit_code"], item["aggregated_output"]) == ("failed", 143, "up\n")
+
+
+def test_a_folder_without_a_name_in_letters_is_refused_in_one_line(run, tmp_path):
+    folder = os.fsencode(tmp_path) + b"/odd\xff"
+    try:
+        os.makedirs(folder + b"/.git")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with ModelServer() as server:
+        done = run(server, "go", cwd=folder)
+    assert done.returncode == 2
+    assert "not UTF-8" in done.stderr.splitlines()[0]
+
+
+def test_a_denied_path_without_letters_is_told(run, project):
+    script = r"touch .git/$(printf 'a\377b'); true"
+    with ModelServer().calls("exec_command", cmd=script, login=False).says("ok") as server:
+        done = run(server, "--json", "-s", "workspace-write", "go")
+    assert done.returncode == 0, done.stderr
+    (denial,) = items(done, "command_execution")[0]["denials"]
+    assert denial["subject"] == f"{project}/.git/a\\xffb"
+
+
+def test_folders_are_added_to_those_of_the_settings(run, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    script = f"echo x > {first}/a; echo y > {second}/a"
+    settings = (
+        f'[sandbox_workspace_write]\nwritable_roots = ["{first}"]\n'
+        "exclude_slash_tmp = true\nexclude_tmpdir_env_var = true\n"
+    )
+    with ModelServer().calls("exec_command", cmd=script, login=False).says("ok") as server:
+        run(server, "-s", "workspace-write", "--add-dir", str(second), "go", settings=settings)
+    assert (first / "a").exists()
+    assert (second / "a").exists()
+
+
+def test_a_folder_added_to_a_read_only_sandbox_is_warned_about(run, tmp_path):
+    with ModelServer().says("ok") as server:
+        done = run(server, "-s", "read-only", "--add-dir", str(tmp_path), "go")
+    assert "warning: --add-dir has no effect" in done.stderr
+
+
+def test_a_local_provider_is_the_one_of_the_settings(octavo, project):
+    octavo.config('model = "m"\nunreachable_timeout_ms = 1\noss_provider = "lmstudio"\n')
+    done = octavo("exec", "--oss", "go", cwd=project)
+    assert ":1234/" in done.stderr
+
+
+def test_nothing_a_model_says_steers_the_terminal_but_programs_get_it_as_it_is(run):
+    with ModelServer().says("a\x1b]0;title\x07b") as server:
+        done = run(server, "go")
+    assert done.stdout == "a\x1b]0;title\x07b\n"
+    assert "\x1b" not in done.stderr
+
+
+def test_settings_before_the_command_count_as_well(octavo, project):
+    with ModelServer().says("ok").says("ok").and_so_on() as server:
+        octavo.config(SETTINGS.format(url=server.url))
+        for words in (["exec", "go"], ["e", "go"], ["resume", "--last", "go"]):
+            assert octavo("-c", 'model="other"', *words, cwd=project).returncode == 0
+    assert {request.json["model"] for request in server.requests} == {"other"}
+    assert "other" in octavo("-c", 'model="other"', "debug", "config").stdout
+    assert octavo("-c", 'sandbox_mode="bogus"', "sandbox", "--", "true").returncode == 3
+    assert octavo("-c", "a=1", "completion", "bash").returncode == 2
+
+
+@pytest.mark.parametrize("name", ["resume", "fork"])
+def test_resume_and_fork_are_there_without_exec(octavo, project, name):
+    assert "no terminal UI yet" in octavo(name, "--help").stdout
+    with ModelServer().says("One.").says("Two.") as server:
+        octavo.config(SETTINGS.format(url=server.url))
+        octavo("exec", "go", cwd=project)
+        thread = json.loads(octavo("sessions", "list", "--json", cwd=project).stdout)["id"]
+        done = octavo(name, thread, "and now?", cwd=project)
+    assert done.stdout == "Two.\n"
+    assert "One." in json.dumps(server.requests[1].json["input"])
+
+
+def test_an_unknown_name_is_no_new_thread(run):
+    with ModelServer() as server:
+        done = run(server, "resume", "no such name", "go")
+    assert done.returncode == 1
+    assert server.requests == []
