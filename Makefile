@@ -16,6 +16,7 @@ test: environment
 
 bench: environment
 	@$(BIN)/python bench/sandbox.py
+	@$(BIN)/python bench/agent.py
 
 environment:
 	@$(PYTHON) tools/bootstrap.py
