@@ -3,6 +3,7 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from octavo.testing.clock import CountedIds, JumpingClock
+    from octavo.testing.launcher import PretendLauncher
     from octavo.testing.model import ScriptedModel
     from octavo.testing.script import Reply, Script
     from octavo.testing.server import ModelServer
@@ -11,12 +12,21 @@ _HOMES = {
     "CountedIds": "octavo.testing.clock",
     "JumpingClock": "octavo.testing.clock",
     "ModelServer": "octavo.testing.server",
+    "PretendLauncher": "octavo.testing.launcher",
     "Reply": "octavo.testing.script",
     "Script": "octavo.testing.script",
     "ScriptedModel": "octavo.testing.model",
 }
 
-__all__ = ["CountedIds", "JumpingClock", "ModelServer", "Reply", "Script", "ScriptedModel"]
+__all__ = [
+    "CountedIds",
+    "JumpingClock",
+    "ModelServer",
+    "PretendLauncher",
+    "Reply",
+    "Script",
+    "ScriptedModel",
+]
 
 
 def __getattr__(name: str) -> object:
