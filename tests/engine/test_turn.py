@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octavo.engine.turn import (
+    AskToEnd,
     Begin,
     CancelTools,
     Failed,
     Finish,
     Interrupt,
     ItemArrived,
+    MayEnd,
     Outcome,
     Record,
     ResponseDone,
@@ -47,13 +49,17 @@ def done(name, text="ok"):
 class Play:
     """Feeds a machine and remembers what it asked for since the last look."""
 
-    def __init__(self, retries=5):
+    def __init__(self, retries=5, *, objects=False):
         self.machine = TurnMachine(retries=retries)
         self.asked = []
+        self.objects = objects
+        """Somebody else answers `AskToEnd`; else nobody objects."""
 
     def feed(self, *events):
         for event in events:
             self.asked += list(self.machine.feed(event))
+            if self.asked[-1:] == [AskToEnd()] and not self.objects:
+                self.asked[-1:] = self.machine.feed(MayEnd())
         asked, self.asked = self.asked, []
         return asked
 
@@ -94,6 +100,32 @@ def test_what_a_tool_adds_stands_right_after_its_output(play):
 def test_a_response_without_any_item_ends_the_turn(play):
     play.feed(Begin(()))
     assert play.feed(ResponseDone()) == [Finish(Outcome.COMPLETED)]
+
+
+def test_whoever_objects_to_the_end_is_heard_by_the_model():
+    play = Play(objects=True)
+    play.feed(Begin(()))
+    assert play.feed(ResponseDone()) == [AskToEnd()]
+    more = (user("the tests still fail"),)
+    assert play.feed(MayEnd(more)) == [Record(more), Sample()]
+    assert play.feed(ResponseDone()) == [AskToEnd()]
+    assert play.feed(MayEnd()) == [Finish(Outcome.COMPLETED)]
+
+
+def test_words_that_come_while_somebody_is_asked_go_on_with_the_turn():
+    play = Play(objects=True)
+    play.feed(Begin(()), ResponseDone())
+    assert play.machine.steerable
+    more = (user("one more thing"),)
+    assert play.feed(Steer(more)) == []
+    assert play.feed(MayEnd()) == [Record(more), Sample()]
+
+
+def test_an_interrupt_while_somebody_is_asked_ends_the_turn():
+    play = Play(objects=True)
+    play.feed(Begin(()), ResponseDone())
+    assert play.feed(Interrupt()) == [Finish(Outcome.INTERRUPTED)]
+    assert play.feed(MayEnd((user("too late"),))) == []
 
 
 def test_a_server_that_wants_another_request_gets_it(play):

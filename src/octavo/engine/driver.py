@@ -14,6 +14,7 @@ from octavo.engine.display import Display
 from octavo.engine.history import output_for
 from octavo.engine.session import Session, TurnFrame
 from octavo.engine.turn import (
+    AskToEnd,
     Begin,
     CancelTools,
     Command,
@@ -22,6 +23,7 @@ from octavo.engine.turn import (
     Input,
     Interrupt,
     ItemArrived,
+    MayEnd,
     Record,
     ResponseDone,
     RunTool,
@@ -127,6 +129,8 @@ class Driver:
                 for running in self._running.values():
                     if running.task is not None:
                         running.task.cancel()
+            case AskToEnd():
+                self.tell(MayEnd())
             case Finish():
                 await self._stop_sampling()
                 self._finish = command

@@ -90,7 +90,23 @@ class Failed(Struct, frozen=True):
     exit_code: int = 1
 
 
-Input = Begin | ItemArrived | ResponseDone | SampleFailed | ToolDone | Steer | Interrupt | Failed
+class MayEnd(Struct, frozen=True):
+    """Nothing is left to do, and nobody objects; or somebody has `items` for the model first."""
+
+    items: tuple[KnownItem, ...] = ()
+
+
+Input = (
+    Begin
+    | ItemArrived
+    | ResponseDone
+    | SampleFailed
+    | ToolDone
+    | Steer
+    | Interrupt
+    | Failed
+    | MayEnd
+)
 
 # ---- what to do -------------------------------------------------------------------------------
 
@@ -124,6 +140,10 @@ class CancelTools(Struct, frozen=True):
     """Stop the tools that run; each still answers with a `ToolDone`."""
 
 
+class AskToEnd(Struct, frozen=True):
+    """The model is done: ask whoever may object (hooks, a goal); answer with `MayEnd`."""
+
+
 class Outcome(Enum):
     """How a turn ended."""
 
@@ -139,7 +159,7 @@ class Finish(Struct, frozen=True):
     error: Failed | None = None
 
 
-Command = Record | Sample | StopSampling | RunTool | CancelTools | Finish
+Command = Record | Sample | StopSampling | RunTool | CancelTools | AskToEnd | Finish
 
 
 class State(Enum):
@@ -150,6 +170,8 @@ class State(Enum):
     """A response is coming in; tools may run beside it."""
     SETTLING = auto()
     """The response is over; tools still run."""
+    ASKING = auto()
+    """The model is done; somebody may still object."""
     ENDING = auto()
     """It is to end early; tools that run are being stopped."""
     OVER = auto()
@@ -187,7 +209,7 @@ class TurnMachine:
     @property
     def steerable(self) -> bool:
         """Does input still reach this turn?"""
-        return self.state in (State.SAMPLING, State.SETTLING)
+        return self.state in (State.SAMPLING, State.SETTLING, State.ASKING)
 
     def feed(self, event: Input) -> Iterator[Command]:
         """What to do now. Raises RuntimeError for an input that makes no sense in this state."""
@@ -213,18 +235,23 @@ class TurnMachine:
                 self._queued += items
                 yield StopSampling()  # what is being written does not know the new words
                 yield from self._settle()
-            case ((State.SETTLING | State.ENDING), Steer(items=items)):
+            case ((State.SETTLING | State.ASKING | State.ENDING), Steer(items=items)):
                 self._queued += items
-            case ((State.SAMPLING | State.SETTLING | State.IDLE), Interrupt(marker=marker)):
-                self._marker = marker
-                yield from self._end_early(Finish(Outcome.INTERRUPTED))
-            case ((State.SAMPLING | State.SETTLING | State.IDLE), Failed()):
-                yield from self._end_early(Finish(Outcome.FAILED, event))
+            case State.ASKING, MayEnd(items=items):
+                yield from self._asked(items)
             case State.ENDING, (
-                Interrupt() | Failed() | ItemArrived() | ResponseDone() | SampleFailed()
+                Interrupt() | Failed() | ItemArrived() | ResponseDone() | SampleFailed() | MayEnd()
             ):
                 return  # it is ending already
-            case State.SETTLING, (ItemArrived() | ResponseDone() | SampleFailed()):
+            case _, Interrupt(marker=marker):
+                self._marker = marker
+                yield from self._end_early(Finish(Outcome.INTERRUPTED))
+            case _, Failed():
+                yield from self._end_early(Finish(Outcome.FAILED, event))
+            case (
+                (State.SETTLING | State.ASKING),
+                (ItemArrived() | ResponseDone() | SampleFailed()),
+            ):
                 return  # the rest of a response that was stopped
             case _:
                 raise RuntimeError(f"{type(event).__name__} while {self.state.name}")
@@ -282,7 +309,18 @@ class TurnMachine:
             yield from self._absorb()
             yield from self._sample()
         else:
+            self.state = State.ASKING
+            yield AskToEnd()
+
+    def _asked(self, items: tuple[KnownItem, ...]) -> Iterator[Command]:
+        """Nobody objects: the turn is over; else the model gets the objection."""
+        if not items and not self._queued:
             yield from self._over(Finish(Outcome.COMPLETED))
+            return
+        if items:
+            yield Record(items)
+        yield from self._absorb()
+        yield from self._sample()
 
     def _outputs(self) -> Iterator[Command]:
         done = [answer for answer in self._response.calls.values() if answer is not None]
