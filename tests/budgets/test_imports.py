@@ -60,7 +60,7 @@ def test_importing_the_library_loads_nothing_else(ask):
 
 
 SHORT_WAY = {
-    "octavo", "octavo._boot", "octavo._version",
+    "octavo", "octavo._boot", "octavo._version", "octavo.policy", "octavo.policy.secrets",
     "octavo.sandbox", "octavo.sandbox.backends", "octavo.sandbox.ladder",
     "octavo.sandbox.plan_linux", "octavo.sandbox.presets", "octavo.sandbox.session",
     "octavo.sandbox.short", "octavo.sandbox.spec",

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavo.config.environment import shape_environment
+from octavo.config.environment import held_back, shape_environment
 from octavo.config.schema import ShellEnvironment
 
 ENV = {"PATH": "/bin", "HOME": "/h", "API_KEY": "k", "my_token": "t", "FOO": "f", "AWS_X": "a"}
@@ -11,8 +11,19 @@ def shaped(**policy):
     return shape_environment(ENV, ShellEnvironment(**policy))
 
 
-def test_by_default_everything_is_passed_on():
-    assert shaped() == ENV
+def test_by_default_everything_is_passed_on_but_what_looks_like_a_secret():
+    assert shaped() == {"PATH": "/bin", "HOME": "/h", "FOO": "f", "AWS_X": "a"}
+    assert shaped(ignore_default_excludes=True) == ENV
+
+
+def test_a_secret_named_in_keep_is_passed_on():
+    assert shaped(keep=("api_key",))["API_KEY"] == "k"
+
+
+def test_what_is_held_back_can_be_named():
+    assert held_back(ENV, ShellEnvironment()) == {"API_KEY": "k", "my_token": "t"}
+    assert held_back(ENV, ShellEnvironment(keep=("*",))) == {}
+    assert held_back(ENV, ShellEnvironment(ignore_default_excludes=True)) == {}
 
 
 def test_a_core_or_nothing_may_be_inherited():
@@ -33,7 +44,7 @@ def test_the_steps_follow_each_other():
 
 def test_filters_are_the_newer_form():
     filters = {"FOO": "exclude", "*": "include", "A*": "exclude"}
-    assert set(shaped(filters=filters)) == {"PATH", "HOME", "my_token"}
+    assert set(shaped(filters=filters)) == {"PATH", "HOME"}
 
 
 def test_the_thread_is_named_whatever_the_policy_says():

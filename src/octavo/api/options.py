@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from octavo.api.sandbox import Sandbox
+from octavo.engine.budget import Meter
 from octavo.model.client import ModelClient
 from octavo.protocol.approvals import Approver
 from octavo.tools.base import Tool
@@ -37,3 +38,5 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     model: str | None = None
     ephemeral: bool = False
     source: str = "library"
+    meter: Meter | None = None
+    """A budget shared with another thread; None: one of its own, from the settings."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from octavo.api.wiring import Opened
 from octavo.engine.bus import Listener
-from octavo.engine.running import RunningTurn
+from octavo.engine.running import CompactingTurn, RunningTurn
 from octavo.model.request import OutputSchema
 from octavo.protocol.content import TextInput, UserInput
 from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
@@ -152,13 +152,30 @@ class Thread:
 
         Raises UsageError while another turn runs or after `close`.
         """
+        schema = None if output_schema is None else OutputSchema(schema=output_schema)
+        running = RunningTurn(self._session, inputs_of(prompt), load=self._load, schema=schema)
+        async with self._watched(running) as turn:
+            yield turn
+
+    async def compact(self) -> None:
+        """Shorten what the model has to read: a summary, the last steps, and what must not be
+        forgotten take the place of the conversation so far.
+
+        Raises TurnFailedError when no summary could be asked for, UsageError while a turn runs.
+        """
+        running = CompactingTurn(self._session, (), load=self._load)
+        async with self._watched(running) as turn:
+            async for event in turn:
+                if isinstance(event, TurnFailed):
+                    raise TurnFailedError(event)
+
+    @asynccontextmanager
+    async def _watched(self, running: RunningTurn) -> AsyncIterator[Turn]:
         if self._closed:
             raise UsageError("this thread is closed")
         if self._running is not None:
             raise UsageError("a turn is running in this thread", hint="Steer it, or wait for it.")
-        schema = None if output_schema is None else OutputSchema(schema=output_schema)
         listener = self._session.bus.listen()
-        running = RunningTurn(self._session, inputs_of(prompt), load=self._load, schema=schema)
         problem: list[BaseException] = []
         self._running = running
         work = self._work(running, problem, listener)

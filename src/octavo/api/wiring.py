@@ -10,27 +10,30 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct, ValidationError, convert
+from msgspec.structs import replace
 
 from octavo._version import __version__
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.pictures import data_url
 from octavo.api.sandbox import PermissionProfile, Sandbox, settle
 from octavo.api.tokens import CommandToken
-from octavo.api.workspace import workspace
+from octavo.api.workspace import short_hash, workspace
 from octavo.api.world import timezone, today, user_shell
 from octavo.config.auth import api_key
-from octavo.config.environment import shape_environment
+from octavo.config.environment import held_back, shape_environment
 from octavo.config.instructions import project_instructions
 from octavo.config.load import resolve_profile
 from octavo.config.providers import provider as provider_settings
 from octavo.config.schema import ModelProvider, Settings, TokenCommand
 from octavo.config.settings import Loaded, load_settings
 from octavo.engine.approvals import Remembering
+from octavo.engine.budget import Budget, Meter
 from octavo.engine.context import Surroundings
 from octavo.engine.inputs import Load
 from octavo.engine.instructions import BASE
 from octavo.engine.session import Parts, Session
-from octavo.model.catalog import ModelInfo, lookup
+from octavo.engine.redact import Redactor
+from octavo.model.catalog import ModelInfo, Price, lookup
 from octavo.model.client import ModelClient
 from octavo.model.http import HttpModelClient
 from octavo.model.provider import Provider
@@ -198,13 +201,15 @@ class Wiring:
     ) -> Opened:
         settings = loaded.settings
         model_name = self._model_name(options, settings, before)
-        info = lookup(model_name)
+        info = priced(lookup(model_name), settings)
+        meter = options.meter or meter_of(settings, info)
         client, provider_name, retries = self._client(settings)
         sandbox = options.sandbox or self._sandbox(loaded)
         cwd = loaded.cwd
         profile = settle(sandbox.profile.rules, cwd, self._environ)
         shell = user_shell(self._environ)
         approval = "never" if options.approver is None else approval_word(settings)
+        held = held_back(self._environ, settings.shell_environment_policy)
         documents = project_instructions(cwd, self.home, settings)
         place = workspace(
             profile,
@@ -224,16 +229,18 @@ class Wiring:
                 developer=settings.developer_instructions or "",
                 project=documents.text,
                 project_folder=cwd if documents.text else "",
+                held_back=tuple(held),
                 with_environment=settings.include_environment_context,
             ),
         )
         commands = Commands(group)
+        sessions = await commands.sessions()
         parts = Parts(
             thread_id=thread_id,
             model=client,
             model_name=model_name,
             info=info,
-            tools=self._tools(await commands.sessions(), settings, info, options),
+            tools=self._tools(sessions, settings, info, options),
             log=log,
             clock=self._clock,
             ids=self._ids,
@@ -251,6 +258,12 @@ class Wiring:
             window=settings.model_context_window or info.context_window,
             output_tokens=settings.tool_output_token_limit
             or info.output_limit_bytes // BYTES_PER_TOKEN,
+            compact_at=settings.model_auto_compact_token_limit,
+            compact_prompt=self._compact_prompt(settings),
+            running_commands=sessions.described,
+            hash_file=lambda path: short_hash(cwd, path),
+            meter=meter,
+            redact=redactor(held),
         )
         warnings = [*loaded.warnings, *documents.warnings, *profile.warnings]
         if is_limited(profile):
@@ -334,18 +347,17 @@ class Wiring:
             poll_ms=settings.background_terminal_max_timeout,
         )
 
-    def _instructions(self, settings: Settings) -> str:
+    @staticmethod
+    def _instructions(settings: Settings) -> str:
         path = settings.model_instructions_file
-        if path is None:
-            return BASE
-        try:
-            with open(path, encoding="utf-8") as file:
-                return file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise ConfigError(
-                f"model_instructions_file: cannot be read: {reason}", file=path
-            ) from error
+        return BASE if path is None else text_of_file("model_instructions_file", path)
+
+    @staticmethod
+    def _compact_prompt(settings: Settings) -> str | None:
+        path = settings.experimental_compact_prompt_file
+        if settings.compact_prompt is not None or path is None:
+            return settings.compact_prompt
+        return text_of_file("experimental_compact_prompt_file", path)
 
     def _meta(
         self, thread_id: ThreadId, cwd: str, options: ThreadOptions, loaded: Loaded
@@ -375,6 +387,7 @@ def loaded_session(parts: Parts, before: LoadedThread | None) -> Session:
         total=before.usage,
         last=before.tokens.last_token_usage if before.items else None,
         told=surroundings_of(before),
+        windows=before.compactions,
     )
 
 
@@ -384,6 +397,43 @@ def surroundings_of(before: LoadedThread) -> Surroundings | None:
         return convert(before.world_state, Surroundings)
     except ValidationError:
         return None
+
+
+def text_of_file(key: str, path: str) -> str:
+    """A text that the settings name by its file. Raises ConfigError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError(f"{key}: cannot be read: {reason}", file=path) from error
+
+
+def priced(info: ModelInfo, settings: Settings) -> ModelInfo:
+    """What is known about a model, with the settings' own price."""
+    given = settings.model_prices.get(info.name)
+    if given is None:
+        return info
+    cached = given.input if given.cached_input is None else given.cached_input
+    return replace(info, price=Price(input=given.input, cached_input=cached, output=given.output))
+
+
+def meter_of(settings: Settings, info: ModelInfo) -> Meter:
+    """What may be spent. Raises LimitReached for a budget in money nobody can count."""
+    limits = settings.budget
+    meter = Meter(
+        Budget(tokens=limits.tokens, usd=limits.usd, seconds=limits.seconds, turns=limits.turns)
+    )
+    meter.priced(info)
+    return meter
+
+
+def redactor(held: Mapping[str, str]) -> Redactor | None:
+    """Takes the values of held-back variables out of what commands print; None: there are none."""
+    if not held:
+        return None
+    found = Redactor(held)
+    return found if found.any else None
 
 
 def approval_word(settings: Settings) -> str:

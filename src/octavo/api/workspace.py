@@ -1,8 +1,9 @@
 """A folder, a profile and what follows from them: how commands start, what the model is told."""
 
 import os
+from hashlib import sha256
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -17,6 +18,10 @@ from octavo.sandbox.confined import Confined
 from octavo.sandbox.launcher import Launcher
 from octavo.sandbox.wish import Wish
 from octavo.tools.launcher import ProfileAccess, SandboxLauncher
+
+
+MOST_HASHED: Final = 8 << 20
+"""Larger files are not worth the time: nobody reads one whole."""
 
 
 class Watched:
@@ -115,6 +120,18 @@ def policy_line(profile: EffectiveProfile) -> dict[str, Any]:
             "exclude_slash_tmp": profile.slash_tmp is None,
         }
     return {"type": "custom", "name": profile.name}
+
+
+def short_hash(cwd: str, path: str) -> str | None:
+    """The content of a file, as twelve hexadecimal digits; None for what is no readable file."""
+    named = os.path.join(cwd, path)
+    try:
+        if not os.path.isfile(named) or os.path.getsize(named) > MOST_HASHED:
+            return None
+        with open(named, "rb") as file:
+            return sha256(file.read()).hexdigest()[:12]
+    except (OSError, ValueError):
+        return None
 
 
 def real(path: str | os.PathLike[str] | None) -> str:

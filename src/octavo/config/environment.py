@@ -11,7 +11,7 @@ CORE: Final = frozenset({
     "USER",
 })  # fmt: skip
 """What `inherit = "core"` keeps."""
-SECRETS: Final = ("*KEY*", "*SECRET*", "*TOKEN*")
+SECRETS: Final = ("*KEY*", "*SECRET*", "*TOKEN*", "*PASSWORD*", "*PASSWD*", "*CREDENTIAL*")
 THREAD_VARIABLE: Final = "CODEX_THREAD_ID"
 
 
@@ -26,7 +26,8 @@ def shape_environment(
     exclude = [*policy.exclude, *(p for p, kind in policy.filters.items() if kind == "exclude")]
     only = [*policy.include_only, *(p for p, kind in policy.filters.items() if kind == "include")]
     if not policy.ignore_default_excludes:
-        exclude += SECRETS
+        hidden = {name for name in env if _any(name, [*SECRETS]) and not _any(name, [*policy.keep])}
+        env = {name: value for name, value in env.items() if name not in hidden}
     kept = {} if policy.inherit == "none" else dict(env)
     if policy.inherit == "core":
         kept = {name: value for name, value in kept.items() if name.upper() in CORE}
@@ -37,6 +38,18 @@ def shape_environment(
     if thread_id is not None:
         kept[THREAD_VARIABLE] = thread_id
     return kept
+
+
+def held_back(env: Mapping[str, str], policy: ShellEnvironment) -> dict[str, str]:
+    """The variables that commands do not get because their names look like secrets."""
+    if policy.ignore_default_excludes:
+        return {}
+    given = shape_environment(env, policy)
+    return {
+        name: value
+        for name, value in env.items()
+        if value and _any(name, [*SECRETS]) and given.get(name) != value
+    }
 
 
 def _any(name: str, patterns: list[str]) -> bool:

@@ -6,13 +6,14 @@ Keys of other rooms are left alone: `octavo.config.settings` reads them all, and
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from octavo.config.layers import Layer, Merged, file_layer, flag_layer
 from octavo.config.toml_lines import Keys
+from octavo.policy import secrets
 from octavo.policy.paths import join, printable
 from octavo.policy.presets import BUILT_IN, MODES, NAME_OF, preset, with_roots, writable_root
 from octavo.policy.reader import Origin, Reader
@@ -50,6 +51,8 @@ class SandboxSettings(Struct, frozen=True, kw_only=True):
     """The `[permissions]` tables, unread until one is chosen."""
     origins: Mapping[Keys, Origin] = {}
     """Where each key path was written."""
+    secrets: Literal["none", "home", "all"] = "home"
+    """`deny_secrets`: which stores of credentials commands may not read."""
     warnings: tuple[str, ...] = ()
 
     def origin(self, keys: Keys) -> Origin:
@@ -111,6 +114,7 @@ def resolve_profile(
             rules,
             git_write=rules.git_write if git_write is None else git_write,
             protect=rules.protect if protect is None else protect,
+            secrets=settings.secrets,
         )
     if network is not None and network != rules.network.enabled:
         rules = _with_network(rules, enabled=network)
@@ -143,6 +147,7 @@ def sandbox_settings(merged: Merged, cwd: str) -> SandboxSettings:
             hint = f"put the settings into NAME{NAMED_FILE} beside {MAIN_FILE} and use -p NAME"
             raise reader.problem((key,), "is no longer understood", hint=hint)
     mode = reader.choice(("sandbox_mode",), table.get("sandbox_mode", MODES[0]), MODES)
+    wanted = reader.choice(("deny_secrets",), table.get("deny_secrets", "home"), secrets.MODES)
     default = None
     if "default_permissions" in table:
         default = reader.text(("default_permissions",), table["default_permissions"])
@@ -163,6 +168,7 @@ def sandbox_settings(merged: Merged, cwd: str) -> SandboxSettings:
         writable_roots=_roots(reader, settings, workspace, cwd),
         default_permissions=default,
         permissions=reader.table(("permissions",), table.get("permissions", {})),
+        secrets="none" if wanted == "none" else "all" if wanted == "all" else "home",
         warnings=tuple(reader.warnings),
         **switches,
     )

@@ -65,8 +65,10 @@ class ShellEnvironment(Struct, frozen=True, kw_only=True):
     """`[shell_environment_policy]`: which variables commands see."""
 
     inherit: Literal["all", "core", "none"] = "all"
-    ignore_default_excludes: bool = True
-    """True keeps variables whose names look like secrets (KEY, SECRET, TOKEN)."""
+    ignore_default_excludes: bool = False
+    """True keeps variables whose names look like secrets (KEY, SECRET, TOKEN, PASSWORD)."""
+    keep: tuple[str, ...] = ()
+    """Patterns of names that look like secrets and are passed on all the same. Octavo's own."""
     exclude: tuple[str, ...] = ()
     """Patterns of names to leave out; case does not count."""
     set: Mapping[str, str] = {}
@@ -104,6 +106,24 @@ class History(Struct, frozen=True, kw_only=True):
 
     persistence: Literal["save-all", "none"] = "save-all"
     max_bytes: Count | None = None
+
+
+class BudgetLimits(Struct, frozen=True, kw_only=True):
+    """`[budget]`: what one run or thread may spend; checked before each request. Octavo's own."""
+
+    tokens: Positive | None = None
+    usd: Annotated[float, Meta(gt=0)] | None = None
+    seconds: Annotated[float, Meta(gt=0)] | None = None
+    turns: Positive | None = None
+
+
+class ModelPrice(Struct, frozen=True, kw_only=True):
+    """`[model_prices."NAME"]`: US dollars per million tokens."""
+
+    input: Annotated[float, Meta(ge=0)]
+    output: Annotated[float, Meta(ge=0)]
+    cached_input: Annotated[float, Meta(ge=0)] | None = None
+    """None: like `input`."""
 
 
 class Goals(Struct, frozen=True, kw_only=True):
@@ -225,6 +245,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     sandbox_workspace_write: WorkspaceWrite = WorkspaceWrite()
     default_permissions: str | None = None
     permissions: Raw = {}
+    deny_secrets: Literal["none", "home", "all"] = "home"
+    """Which credentials commands may not read: the stores in the home folder, with `all` the
+    workspace's `.env` files too. Octavo's own key."""
+    budget: BudgetLimits = BudgetLimits()
+    model_prices: Mapping[str, ModelPrice] = {}
+    """By model name; beats what Octavo knows. Octavo's own key."""
     allow_login_shell: bool = True
     shell_environment_policy: ShellEnvironment = ShellEnvironment()
     projects: Mapping[str, Project] = {}
@@ -294,6 +320,8 @@ TABLES: Final[Mapping[tuple[str, ...], type[Struct]]] = {
     ("tools", "update_plan"): UpdatePlan,
     ("tools", "experimental_request_user_input"): RequestUserInput,
     ("goals",): Goals,
+    ("budget",): BudgetLimits,
+    ("model_prices", "*"): ModelPrice,
     ("history",): History,
     ("analytics",): Switch,
     ("feedback",): Switch,

@@ -65,6 +65,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """The AGENTS.md files, merged."""
     project_folder: str = ""
     with_environment: bool = True
+    held_back: tuple[str, ...] = ()
+    """Variables that commands do not get, because their names look like secrets."""
 
 
 def opening(here: Surroundings) -> tuple[Message, ...]:
@@ -130,6 +132,9 @@ def permissions_text(here: Surroundings) -> str:
         lines.append(NETWORK_WORDS[here.network])
     if here.writable:
         lines.append("Writable: " + ", ".join(f"`{path}`" for path in here.writable) + ".")
+    if here.held_back:
+        names = ", ".join(f"`{name}`" for name in here.held_back)
+        lines.append(f"Held back from the environment of commands: {names}.")
     lines.append(ASK_WORDS.get(here.approval, ASK_WORDS["on-request"]))
     return tagged("permissions instructions", "\n".join(lines))
 

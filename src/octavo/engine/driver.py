@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from octavo.engine.display import Display
 from octavo.engine.history import output_for
@@ -35,7 +36,7 @@ from octavo.engine.turn import (
 )
 from octavo.model import retry
 from octavo.model.events import Done, ItemDone, ModelEvent
-from octavo.protocol.errors import ModelError, ModelErrorKind, OctavoError
+from octavo.protocol.errors import LimitReached, ModelError, ModelErrorKind, OctavoError
 from octavo.protocol.events import Retrying
 from octavo.protocol.history import CustomToolCall, FunctionCall, ToolCallItem, Unknown
 from octavo.protocol.ids import CallId, ItemId
@@ -79,6 +80,7 @@ class Driver:
         self._unreachable_since: float | None = None
         self._finish: Finish | None = None
         self._prepare: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     def tell(self, event: Input) -> None:
         """Something happened outside: more input, an interrupt."""
@@ -94,13 +96,27 @@ class Driver:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                self._watch_time()
                 await self._feed(begin)
                 while self._finish is None:
                     await self._take(await self._inbox.get())
             return self._finish
         finally:
-            if self._prepare is not None:
-                self._prepare.cancel()
+            for timer in (self._prepare, self._deadline):
+                if timer is not None:
+                    timer.cancel()
+
+    def _watch_time(self) -> None:
+        """A budget of time ends the turn in the middle of whatever it does."""
+        parts = self._session.parts
+        left = parts.meter.seconds_left(parts.clock.monotonic())
+        if left is not None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(left, self._out_of_time)
+
+    def _out_of_time(self) -> None:
+        error = self._session.parts.meter.out_of_time()
+        self.tell(Failed(str(error), "limit", error.hint, error.exit_code))
 
     async def _take(self, news: Input | Streamed) -> None:
         if not isinstance(news, Streamed):
@@ -159,13 +175,24 @@ class Driver:
             self._announce(command)
             await self._session.parts.clock.sleep(command.after_ms / 1000)
         try:
+            await self._ready()
             async with aclosing(self._session.stream(self._frame)) as stream:
                 async for event in stream:
                     self._inbox.put_nowait(Streamed(number, event))
         except ModelError as error:
             self._inbox.put_nowait(Streamed(number, error))
         except OctavoError as error:
-            self.tell(Failed(str(error), "other", error.hint, error.exit_code))
+            code = "limit" if isinstance(error, LimitReached) else "other"
+            self.tell(Failed(str(error), code, error.hint, error.exit_code))
+
+    async def _ready(self) -> None:
+        """Before each request: is there anything left to spend, and does the history fit?"""
+        session = self._session
+        session.parts.meter.check(session.parts.clock.monotonic())
+        if session.too_long:
+            from octavo.engine.compaction import compact  # noqa: PLC0415 - seldom needed
+
+            await compact(session, self._frame)
 
     def _announce(self, command: Sample) -> None:
         limit = self._machine.retries
@@ -207,6 +234,9 @@ class Driver:
         """The machine's view of an error: may it heal, and when to ask again."""
         parts = self._session.parts
         wait: int | None = None
+        if error.kind is ModelErrorKind.CONTEXT_WINDOW and not self._session.fresh:
+            self._session.full = True  # shortened before it is asked again
+            return SampleFailed(str(error), error.kind, error.hint, error.exit_code, 0)
         counted = error.kind is not ModelErrorKind.UNREACHABLE
         attempt = self._machine.attempt + 1
         if counted:
@@ -271,6 +301,8 @@ class Driver:
             answer = failed(str(error))
         finally:
             running.done.set()
+        if parts.redact is not None:
+            answer = replace(answer, output=parts.redact.content(answer.output))
         self.tell(self._answered(running.call, asked.call_id, answer))
         if answer.ends_turn:
             self.tell(Interrupt(self._session.stopped_marker()))

@@ -53,6 +53,11 @@ class History:
         self._last_usage = usage
         self._counted = len(self.items)
 
+    @property
+    def has_count(self) -> bool:
+        """The server has counted some of it, the instructions and tools before it included."""
+        return self._last_usage is not None
+
     def tokens(self) -> int:
         """About so many tokens the next request has."""
         return active_tokens(self._last_usage, tuple(self.items[self._counted :]))

@@ -14,7 +14,7 @@ from octavo.engine.turn import Begin, Failed, Finish, Interrupt, Outcome, Steer
 from octavo.model.request import OutputSchema
 from octavo.protocol import events, items
 from octavo.protocol.content import UserInput
-from octavo.protocol.errors import InternalError, OctavoError, UsageError
+from octavo.protocol.errors import InternalError, LimitReached, OctavoError, UsageError
 from octavo.protocol.history import KnownItem
 from octavo.protocol.ids import ItemId, TurnId
 from octavo.store.rollout import TaskComplete, TaskStarted, TurnAborted, TurnContext
@@ -48,8 +48,9 @@ class RunningTurn:
         session = self._session
         session.publish(events.TurnStarted(turn_id=self.turn_id))
         try:
+            session.parts.meter.begin_turn()
             self._write_beginning()
-            finish = await self._driver.run(Begin(self._beginning()))
+            finish = await self._work()
             if finish.outcome is Outcome.INTERRUPTED:
                 await session.parts.end_commands()
         except OctavoError as error:
@@ -65,6 +66,9 @@ class RunningTurn:
             if not known:
                 raise
         return self._end(finish)
+
+    async def _work(self) -> Finish:
+        return await self._driver.run(Begin(self._beginning()))
 
     def steer(self, inputs: Iterable[UserInput]) -> None:
         """More input for this turn. Raises UsageError when it takes none any more."""
@@ -102,7 +106,12 @@ class RunningTurn:
         )
 
     def _emit(self, event: events.Event) -> None:
-        """From tools: finished items are written first."""
+        """From tools: secrets taken out, finished items written first."""
+        redact = self._session.parts.redact
+        for shown in (event,) if redact is None else redact.events(event):
+            self._show(shown)
+
+    def _show(self, event: events.Event) -> None:
         if not isinstance(event, events.ItemCompleted):
             self._session.publish(event)
             return
@@ -206,6 +215,29 @@ class RunningTurn:
         return round((self._session.parts.clock.monotonic() - self._began) * 1000)
 
 
+class CompactingTurn(RunningTurn):
+    """A turn that only shortens the history. It takes no input."""
+
+    _job: asyncio.Task[None] | None = None
+
+    async def _work(self) -> Finish:
+        from octavo.engine.compaction import compact  # noqa: PLC0415 - seldom needed
+
+        self._session.parts.meter.check(self._session.parts.clock.monotonic())
+        async with asyncio.TaskGroup() as group:
+            self._job = group.create_task(compact(self._session, self._frame), name="compaction")
+        return Finish(Outcome.INTERRUPTED if self._job.cancelled() else Outcome.COMPLETED)
+
+    def steer(self, inputs: Iterable[UserInput]) -> None:
+        """Raises UsageError: the history is being shortened."""
+        raise UsageError("the history is being shortened", hint="Wait for the end of it.")
+
+    def interrupt(self) -> None:
+        """Leave the history as it was."""
+        if self._job is not None:
+            self._job.cancel()
+
+
 def defect(error: BaseException) -> InternalError:
     """Ours, whatever it is; the log has the rest."""
     return InternalError(f"{type(error).__name__}: {error}", hint="Please report this.")
@@ -213,4 +245,5 @@ def defect(error: BaseException) -> InternalError:
 
 def failure(error: OctavoError) -> Finish:
     """The end of a turn that could not go on."""
-    return Finish(Outcome.FAILED, Failed(str(error), "other", error.hint, error.exit_code))
+    code = "limit" if isinstance(error, LimitReached) else "other"
+    return Finish(Outcome.FAILED, Failed(str(error), code, error.hint, error.exit_code))

@@ -7,12 +7,15 @@ thread goes on in memory only as far as to end the turn and say so.
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace
 
+from octavo.engine.budget import Meter
 from octavo.engine.bus import Bus
 from octavo.engine.context import Surroundings, changes, opening
 from octavo.engine.history import History, limited
+from octavo.engine.redact import Redactor
+from octavo.engine.window import Limits, due
 from octavo.model.catalog import ModelInfo
 from octavo.model.client import ModelClient
 from octavo.model.events import ModelEvent
@@ -24,7 +27,7 @@ from octavo.protocol.errors import OctavoError
 from octavo.protocol.history import HistoryItem, KnownItem, Message, Unknown
 from octavo.protocol.ids import ItemId, ThreadId, TurnId
 from octavo.protocol.seams import Clock, Ids
-from octavo.protocol.usage import BYTES_PER_TOKEN, TokenUsage
+from octavo.protocol.usage import BYTES_PER_TOKEN, TokenUsage, tokens_of_text
 from octavo.store.base import ThreadLog
 from octavo.store.display import completed as completed_line
 from octavo.store.rollout import (
@@ -54,6 +57,11 @@ STOPPED = (
 
 
 Named = TypeVar("Named", bound=KnownItem)
+
+
+def no_hash(_path: str) -> str | None:
+    """For sessions without a disk: nothing is known about files."""
+    return None
 
 
 class Workspace(Struct):
@@ -96,6 +104,17 @@ class Parts(Struct):
     """How long a server that cannot be reached is tried; None: for ever."""
     window: int | None = None
     output_tokens: int = 10_000
+    compact_at: int | None = None
+    """Tokens from which the history is shortened; None: by the model's window alone."""
+    compact_prompt: str | None = None
+    running_commands: Callable[[], tuple[str, ...]] = tuple
+    """What still runs in the background, one line each."""
+    hash_file: Callable[[str], str | None] = no_hash
+    """A file's content as a short hash, seen from the working folder."""
+    meter: Meter = field(default_factory=Meter)
+    """What may be spent, and what has been; threads of one piece of work share it."""
+    redact: Redactor | None = None
+    """Takes values that commands must not know out of what they print."""
 
 
 class TurnFrame(Struct):
@@ -119,8 +138,15 @@ class Session:
         total: TokenUsage | None = None,
         last: TokenUsage | None = None,
         told: Surroundings | None = None,
+        windows: int = 0,
     ) -> None:
         self.parts = parts
+        self.windows = windows
+        """How often the history was shortened."""
+        self.full = False
+        """The server said that nothing more fits."""
+        self.fresh = False
+        """Just shortened, and not answered since: shortening again would gain nothing."""
         self.bus = Bus()
         self.history = History(history, usage=last)
         self.total = total or TokenUsage()
@@ -177,7 +203,9 @@ class Session:
         if usage is None:
             return
         self.history.counted(usage)
+        self.fresh = False
         self.total += usage
+        self.parts.meter.spent(usage, self.parts.info)
         frame.usage += usage
         info = TokenInfo(
             total_token_usage=self.total,
@@ -230,9 +258,34 @@ class Session:
             thread_id=parts.thread_id,
             session_id=parts.thread_id,
             turn_id=frame.turn_id,
-            window_id=f"{parts.thread_id}:0",
+            window_id=f"{parts.thread_id}:{self.windows}",
             prompt_cache_key=parts.thread_id,
         )
+
+    # ---- shortening -----------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """When the history is too long, and what a shorter one keeps."""
+        return Limits(window=self.parts.window, limit=self.parts.compact_at)
+
+    @property
+    def too_long(self) -> bool:
+        """The history has to be shortened before the next request."""
+        return not self.fresh and (self.full or due(self.tokens(), self.limits))
+
+    def tokens(self) -> int:
+        """About so many tokens the next request has."""
+        fixed = 0 if self.history.has_count else tokens_of_text(self.parts.instructions)
+        return fixed + self.history.tokens()
+
+    def restart(self, items_: Iterable[HistoryItem]) -> None:
+        """The history is these items from now on; the model knows its surroundings from them."""
+        self.history = History(items_)
+        self.windows += 1
+        self.full, self.fresh = False, True
+        self.told = self.parts.workspace.surroundings
+        self.write(Other("world_state", to_builtins(self.told)))
 
     def context_items(self) -> tuple[Message, ...]:
         """What the model has to be told before the next words: all at first, then changes."""

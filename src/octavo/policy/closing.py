@@ -6,6 +6,9 @@ denies. An entry of the user's own for the very path reopens it, and so does one
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from octavo.policy import globs, secrets
 from octavo.policy.links import resolve
 from octavo.policy.paths import depth, printable, under, upwards
 from octavo.policy.protect import (
@@ -41,6 +44,33 @@ def closed(work: Settling) -> dict[str, FileRule]:
         for name in closed_under(root, work.look, temporary=temporary):
             _close(work, rules, name)
     return rules
+
+
+def hidden(work: Settling, mode: str) -> dict[str, FileRule]:
+    """Rules that hide credentials. An entry of the user's own for the very path wins, and so does
+    a workspace inside such a folder."""
+    if mode == "none" or work.home is None:
+        return {}
+    rules: dict[str, FileRule] = {}
+    roots = [*_workspace(work)]
+    for path in secrets.in_home(work.home, lambda path: work.look.kind(path) != "missing"):
+        place = resolve(path, work.look)
+        for one in {path, place.path}:
+            inside = any(under(root, one) for root in roots)
+            known = work.access(one) is Access.NONE or one in work.by_the_user
+            if not inside and not known:
+                rules[one] = _secret(one, secrets.WHY)
+    if mode == "all":
+        for root in roots:
+            for name in secrets.ENV_FILES:
+                rule = _secret(f"{root.rstrip('/')}/**/{name}", secrets.WHY_ENV)
+                work.globs[rule.path] = (globs.compiled(rule.path), replace(rule, glob=True))
+    return rules
+
+
+def _secret(path: str, why: str) -> FileRule:
+    ref = RuleRef(text=f'"{printable(path)}" holds {why}', source="protected")
+    return FileRule(path=path, access=Access.NONE, ref=ref, protected=True)
 
 
 def opened(work: Settling, shut: dict[str, FileRule]) -> dict[str, FileRule]:

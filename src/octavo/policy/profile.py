@@ -11,7 +11,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from octavo.policy import globs
-from octavo.policy.closing import closed, opened
+from octavo.policy.closing import closed, hidden, opened
 from octavo.policy.links import Look, Seen, resolve
 from octavo.policy.paths import deepest, depth, join, parent, printable, table
 from octavo.policy.places import Places
@@ -42,6 +42,7 @@ __all__ = [
     "from_mapping",
     "from_tables",
     "glob_tuples",
+    "hides",
     "legacy",
     "preset",
     "rule_tuples",
@@ -193,7 +194,7 @@ def effective(rules: PermissionRules, places: Places, *, look: Look) -> Effectiv
     work = settle(rules, places, Seen(look))
     shut = closed(work) if rules.protect else {}
     again = opened(work, shut) if rules.git_write else {}
-    final = {**work.rules, **shut, **again}
+    final = {**work.rules, **shut, **again, **hidden(work, rules.secrets)}
     return EffectiveProfile(
         name=rules.name,
         mode=_mode(rules),
@@ -221,7 +222,7 @@ def legacy(profile: EffectiveProfile) -> Legacy | None:
         return None
     if profile.unrestricted:
         return Legacy(mode="danger-full-access", network_access=network.enabled)
-    if profile.deny_globs or any(rule.access is Access.NONE for rule in profile.rules):
+    if hides(profile):
         return None
     if profile.access("/") is not Access.READ or any(_carved(profile)):
         return None
@@ -238,6 +239,13 @@ def legacy(profile: EffectiveProfile) -> Legacy | None:
         exclude_tmpdir_env_var=_closed(profile, profile.tmpdir),
         exclude_slash_tmp=_closed(profile, profile.slash_tmp),
     )
+
+
+def hides(profile: EffectiveProfile) -> bool:
+    """Does the user deny reading something? Our own denials of credentials do not count: an
+    approval given for one command may set them aside."""
+    own = (*profile.rules, *profile.deny_globs)
+    return any(rule.access is Access.NONE and not rule.protected for rule in own)
 
 
 def rule_tuples(profile: EffectiveProfile) -> list[tuple[str, str, str]]:

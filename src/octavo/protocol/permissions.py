@@ -87,6 +87,8 @@ class PermissionRules(Struct, frozen=True, kw_only=True):
     """danger-full-access: no sandbox is set up at all."""
     protect: bool = True
     """Keep `.git`, `.codex`, `.agents` and `.octavo` under writable roots read-only."""
+    secrets: Literal["none", "home", "all"] = "home"
+    """Which stores of credentials are hidden, see `octavo.policy.secrets`."""
     git_write: bool = False
     """Open objects, refs, index and logs of `.git`; hooks, config and pointers stay closed."""
     glob_scan_max_depth: int | None = None

@@ -4,12 +4,13 @@
 """
 
 PROTECTED = (".git", ".codex", ".agents", ".octavo")
+HIDDEN = 'protected: credentials, denied by deny_secrets = "home"'
 MODES = ("read-only", "workspace-write", "danger-full-access")
 
 
-def read_only() -> "list[tuple[str, str, str]]":
-    """Reads everything, writes nothing."""
-    return [("/", "read", ":read-only")]
+def read_only(hidden: "tuple[str, ...]" = ()) -> "list[tuple[str, str, str]]":
+    """Reads everything but what is `hidden`, writes nothing."""
+    return [("/", "read", ":read-only"), *((path, "none", HIDDEN) for path in hidden)]
 
 
 def workspace_write(
@@ -19,12 +20,14 @@ def workspace_write(
     slash_tmp: bool = True,
     roots: "tuple[str, ...]" = (),
     own: "tuple[str, ...]" = (),
+    hidden: "tuple[str, ...]" = (),
 ) -> "list[tuple[str, str, str]]":
     """Reads everything, writes the workspace, temporary folders and further roots.
 
     `own` are Octavo's home and program folders: both are obeyed later, outside the sandbox.
+    `hidden` are credentials.
     """
-    rules = read_only()
+    rules = read_only(hidden)
     writable = dict.fromkeys((cwd, *roots), "workspace root")
     if slash_tmp:
         writable.setdefault("/tmp", ":slash_tmp")  # noqa: S108 - the policy names it

@@ -5,6 +5,7 @@ import sys
 
 assert sys.platform == "linux"
 
+from octavo.policy import secrets
 from octavo.sandbox import ladder, presets, session, spec
 from octavo.sandbox.backends import status
 
@@ -33,8 +34,9 @@ def run_sandbox(request: "Request", homes: "tuple[str, ...]", package: str) -> i
     """Carry out a short request; returns the exit code."""
     temporary = os.environ.get("TMPDIR", "")
     temporary = os.path.realpath(temporary) if temporary.startswith("/") else ""
+    hidden = credentials(request.cwd, *request.roots)
     if request.mode == "read-only":
-        rules = presets.read_only()
+        rules = presets.read_only(hidden)
     else:
         rules = presets.workspace_write(
             request.cwd,
@@ -42,6 +44,7 @@ def run_sandbox(request: "Request", homes: "tuple[str, ...]", package: str) -> i
             slash_tmp=request.slash_tmp,
             roots=tuple(request.roots),
             own=(*homes, package),
+            hidden=hidden,
         )
     policy = spec.Policy(tuple(rules), network=request.network)
     command = spec.Command(tuple(request.argv), request.cwd, ladder.environment(os.environ, policy))
@@ -53,6 +56,17 @@ def run_sandbox(request: "Request", homes: "tuple[str, ...]", package: str) -> i
     except spec.Unavailable as problem:
         return report_unavailable(problem)
     return report(ran, request.argv[0])
+
+
+def credentials(*roots: str) -> "tuple[str, ...]":
+    """Stores in the home folder that no command reads, unless it works inside one."""
+    home = os.path.realpath(os.environ.get("HOME") or os.path.expanduser("~"))
+    found = {os.path.realpath(path) for path in secrets.in_home(home, os.path.lexists)}
+    return tuple(
+        path
+        for path in sorted(found)
+        if not any(root == path or root.startswith(path + "/") for root in roots)
+    )
 
 
 def report_unavailable(problem: "spec.Unavailable") -> int:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from octavo.config.look import DiskLook
-from octavo.policy.profile import EffectiveProfile
+from octavo.policy.profile import EffectiveProfile, hides
 from octavo.process.spec import ProcessSpec
 from octavo.protocol.permissions import Access as Level
 from octavo.sandbox.confined import Confined
@@ -70,8 +70,7 @@ class ProfileAccess:
 
     @property
     def hides(self) -> bool:
-        denied = any(rule.access is Level.NONE for rule in self._profile.rules)
-        return denied or bool(self._profile.deny_globs)
+        return hides(self._profile)
 
     def reads(self, path: str) -> bool:
         return self._level(path) is not Level.NONE

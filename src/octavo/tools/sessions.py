@@ -224,6 +224,14 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._commands)
 
+    def described(self) -> tuple[str, ...]:
+        """What still runs, one line each, with the id that `write_stdin` takes."""
+        return tuple(
+            f"session {process_id}: {command.shown.argv[-1]}"
+            for process_id, command in self._commands.items()
+            if command.entry.status is None
+        )
+
     def __contains__(self, process_id: object) -> bool:
         return process_id in self._commands
 
