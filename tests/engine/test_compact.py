@@ -85,8 +85,8 @@ def test_the_end_that_stays_fits_and_parts_nothing(steps, budget):
     assert at == 0 or not isinstance(items[at - 1], Reasoning | FunctionCall)
 
 
-@given(STEPS, st.integers(100, 3000), st.integers(100, 3000))
-def test_the_new_history_can_always_be_sent(steps, window, _more):
+@given(STEPS, st.integers(100, 3000))
+def test_the_new_history_can_always_be_sent(steps, window):
     items = renumbered(steps)
     limits = Limits(window=window)
     new = replacement(

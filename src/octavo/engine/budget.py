@@ -3,15 +3,11 @@
 A thread and the agents it starts share one `Meter`, so that together they keep one budget.
 """
 
-from typing import Final
-
 from msgspec import Struct
 
-from octavo.model.catalog import ModelInfo, Price
+from octavo.model.catalog import ModelInfo, cost
 from octavo.protocol.errors import LimitReached
 from octavo.protocol.usage import TokenUsage
-
-MILLION: Final = 1_000_000
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -45,7 +41,7 @@ class Meter:
     def spent(self, usage: TokenUsage, info: ModelInfo) -> None:
         """A response was paid for."""
         self.tokens += usage.total
-        self.usd += cost(usage, info.price)
+        self.usd += cost(info, usage) or 0.0
 
     def check(self, now: float) -> None:
         """May one more request be made? Raises LimitReached. `now`: monotonic seconds."""
@@ -79,20 +75,6 @@ class Meter:
                 hint=f'set it: [model_prices."{info.name}"] input = …, output = … '
                 "(dollars for a million tokens)",
             )
-
-
-def cost(usage: TokenUsage, price: Price | None) -> float:
-    """US dollars for one response. Cached input is cheaper, writing the cache may cost more."""
-    if price is None:
-        return 0.0
-    plain = max(0, usage.input - usage.cached_input - usage.cache_write_input)
-    write = price.input if price.cache_write is None else price.cache_write
-    return (
-        plain * price.input
-        + usage.cached_input * price.cached_input
-        + usage.cache_write_input * write
-        + usage.output * price.output
-    ) / MILLION
 
 
 def reached(what: str, spent: str, key: str) -> LimitReached:

@@ -46,6 +46,7 @@ class RunningTurn:
     async def run(self) -> events.Ending:
         """Do the turn. Never raises for what goes wrong inside: the ending says it."""
         session = self._session
+        session.turn_id = self.turn_id
         session.publish(events.TurnStarted(turn_id=self.turn_id))
         try:
             session.parts.meter.begin_turn()

@@ -143,6 +143,8 @@ class Session:
         self.parts = parts
         self.windows = windows
         """How often the history was shortened."""
+        self.turn_id: TurnId | None = None
+        """The turn that runs, or ran last."""
         self.full = False
         """The server said that nothing more fits."""
         self.fresh = False

@@ -85,6 +85,8 @@ class Human:
                 self._completed(item)
             case events.PlanUpdated() if self._plan:
                 self._planned(event)
+            case events.ApprovalReviewed():
+                self._reviewed(event)
             case events.Warned(message=message):
                 self._line(self._style("yellow", f"warning: {plain(message)}"))
             case events.Retrying(message=message):
@@ -122,10 +124,19 @@ class Human:
                 self._line(f"{self._style('bold', plain(tool))} {status}")
             case items.ImageView(path=path):
                 self._line(f"{self._style('bold', 'looked at')} {plain(path)}")
+            case items.Compaction():
+                self._line(self._style("dim", "the conversation was shortened"))
             case items.Problem(message=message):
                 self._line(self._style("yellow", f"warning: {plain(message)}"))
             case _:
                 return
+
+    def _reviewed(self, review: events.ApprovalReviewed) -> None:
+        colour = "dim" if review.status == "approved" else "yellow"
+        risk = f" ({review.risk} risk)" if review.risk else ""
+        why = f": {plain(review.rationale)}" if review.rationale else ""
+        words = review.status.replace("_", " ")
+        self._line(self._style(colour, f"review {review.review_id} {words}{risk}{why}"))
 
     def _streamed(self, item_id: str, text: str) -> None:
         if self._open != item_id:

@@ -104,6 +104,22 @@ class Warned(EventBase, frozen=True, kw_only=True, tag="warning"):
     message: str
 
 
+class ApprovalReviewed(EventBase, frozen=True, kw_only=True, tag="approval_reviewed"):
+    """An automatic review of something that needed an approval is over."""
+
+    review_id: str
+    item_id: ItemId
+    """Of the command or patch that was reviewed."""
+    status: Literal["approved", "denied", "timed_out", "failed", "aborted"]
+    """`failed`: nothing was judged, and so nothing was done."""
+    risk: Literal["low", "medium", "high", "critical"] | None = None
+    authorization: Literal["unknown", "low", "medium", "high"] | None = None
+    rationale: str = ""
+    duration_ms: int = 0
+    attempts: int = 0
+    tokens: int = 0
+
+
 class Retrying(EventBase, frozen=True, kw_only=True, tag="retrying"):
     """The connection to the model broke; it is tried again."""
 
@@ -155,6 +171,7 @@ Event = (
     | TurnDiff
     | UsageUpdated
     | Warned
+    | ApprovalReviewed
     | Retrying
     | Ending
 )

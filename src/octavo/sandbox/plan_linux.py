@@ -402,7 +402,9 @@ def refuse_carve_out(path: str, entry: Entry, entries: Entries) -> None:
     if entry.access == "none" and around in ("", "none"):
         return
     remedy = LANDLOCK_REMEDY
-    if entry.origin.startswith(PROTECTED_ORIGIN):
+    if "deny_secrets" in entry.origin:
+        remedy += '; or let commands read credentials: -c deny_secrets=\'"none"\''
+    elif entry.origin.startswith(PROTECTED_ORIGIN):
         remedy += "; or give up this protection with --unprotected"
     raise Refused(
         f"{path} ({entry.origin})",

@@ -114,6 +114,11 @@ class Access(Protocol):
         """Some paths may not even be read: then nothing ever runs outside the sandbox."""
         ...
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The paths and patterns that may not be read."""
+        ...
+
     def reads(self, path: str) -> bool:
         """May this path be read, as named and where it leads?"""
         ...

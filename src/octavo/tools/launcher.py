@@ -72,6 +72,11 @@ class ProfileAccess:
     def hides(self) -> bool:
         return hides(self._profile)
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        rules = (*self._profile.rules, *self._profile.deny_globs)
+        return tuple(rule.path for rule in rules if rule.access is Level.NONE)
+
     def reads(self, path: str) -> bool:
         return self._level(path) is not Level.NONE
 
