@@ -55,6 +55,7 @@ class Engine:
         originator: str = "octavo",
         unreachable_s: float | None = None,
         bounded: bool = False,
+        bypass_hook_trust: bool = False,
     ) -> AsyncIterator[Self]:
         """Make an engine.
 
@@ -62,6 +63,7 @@ class Engine:
         OCTAVO_HOME, CODEX_HOME, `~/.octavo`. `overrides` are `key=value` as for `-c`, `profile`
         is `--profile`, `flags` maps dotted keys to values. `unreachable_s` limits how long a
         provider that does not answer is tried; `bounded` takes that limit from the settings.
+        `bypass_hook_trust` runs hooks that nobody has reviewed.
         Raises ConfigError.
         """
         outside = dict(os.environ if environ is None else environ)
@@ -81,6 +83,7 @@ class Engine:
                 unreachable_s=unreachable_s,
                 bounded=bounded,
                 originator=originator,
+                bypass_hook_trust=bypass_hook_trust,
             ),
             clock=clock,
             ids=ids or SystemIds(),
@@ -111,10 +114,12 @@ class Engine:
         model: str | None = None,
         ephemeral: bool = False,
         source: str = "library",
+        record: str | os.PathLike[str] | None = None,
     ) -> Thread:
         """Begin a thread in a folder. `sandbox` beats the settings. `ephemeral` keeps nothing.
 
-        Without an `approver` nobody is asked: what would need a question is refused.
+        Without an `approver` nobody is asked: what would need a question is refused. `record` is a
+        new file for everything that happens, for `octavo replay`.
         """
         options = ThreadOptions(
             cwd=real(cwd),
@@ -124,6 +129,7 @@ class Engine:
             model=model,
             ephemeral=ephemeral,
             source=source,
+            record=None if record is None else os.fspath(record),
         )
         return self._opened(await self._wiring.start(options, self._group))
 
@@ -136,6 +142,7 @@ class Engine:
         approver: Approver | None = None,
         tools: Sequence[Tool] = (),
         model: str | None = None,
+        record: str | os.PathLike[str] | None = None,
     ) -> Thread:
         """Go on with a thread, by id. Its folder is used unless `cwd` names another.
 
@@ -147,6 +154,7 @@ class Engine:
             approver=approver,
             tools=tuple(tools),
             model=model,
+            record=None if record is None else os.fspath(record),
         )
         return self._opened(await self._wiring.resume(ThreadId(thread), options, self._group))
 
@@ -160,6 +168,7 @@ class Engine:
         tools: Sequence[Tool] = (),
         model: str | None = None,
         source: str = "library",
+        record: str | os.PathLike[str] | None = None,
     ) -> Thread:
         """A new thread with the history of another one, which stays as it is."""
         options = ThreadOptions(
@@ -169,6 +178,7 @@ class Engine:
             tools=tuple(tools),
             model=model,
             source=source,
+            record=None if record is None else os.fspath(record),
         )
         return self._opened(await self._wiring.fork(ThreadId(thread), options, self._group))
 

@@ -25,6 +25,8 @@ class Given(Struct, frozen=True, kw_only=True):
     bounded: bool = False
     """A provider that cannot be reached is given up after `unreachable_timeout_ms`."""
     originator: str = "octavo"
+    bypass_hook_trust: bool = False
+    """Hooks run without anybody having reviewed them."""
 
 
 class ThreadOptions(Struct, frozen=True, kw_only=True):
@@ -38,5 +40,7 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     model: str | None = None
     ephemeral: bool = False
     source: str = "library"
+    record: str | None = None
+    """A file for everything that happens, for `octavo replay`."""
     meter: Meter | None = None
     """A budget shared with another thread; None: one of its own, from the settings."""

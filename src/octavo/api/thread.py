@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 END_S: Final = 10.0
 """A turn that is stopped gets so long to end its commands; then its task is cancelled."""
+PROMPT_CALL: Final = "/prompts:"
 Prompt = str | UserInput | Sequence[UserInput]
 
 
@@ -55,9 +56,10 @@ class TurnResult(Struct, frozen=True, kw_only=True):
 class Turn:
     """A turn that runs. Iterate over its events; the last one is its ending."""
 
-    def __init__(self, running: RunningTurn, events: AsyncIterator[Event]) -> None:
+    def __init__(self, running: RunningTurn, events: AsyncIterator[Event], home: str) -> None:
         self._running = running
         self._events = events
+        self._home = home
 
     @property
     def id(self) -> TurnId:
@@ -71,7 +73,7 @@ class Turn:
 
     async def steer(self, prompt: Prompt) -> None:
         """More input for this turn. Raises UsageError when it takes none any more."""
-        self._running.steer(inputs_of(prompt))
+        self._running.steer(inputs_of(prompt, self._home))
 
     async def interrupt(self) -> None:
         """Stop it; the ending event comes when all that ran is gone."""
@@ -91,6 +93,7 @@ class Thread:
         self._session = opened.session
         self._group = group
         self._load = opened.load
+        self._home = opened.home
         self._commands = opened.commands
         self._engine = engine
         self._running: RunningTurn | None = None
@@ -153,7 +156,8 @@ class Thread:
         Raises UsageError while another turn runs or after `close`.
         """
         schema = None if output_schema is None else OutputSchema(schema=output_schema)
-        running = RunningTurn(self._session, inputs_of(prompt), load=self._load, schema=schema)
+        inputs = inputs_of(prompt, self._home)
+        running = RunningTurn(self._session, inputs, load=self._load, schema=schema)
         async with self._watched(running) as turn:
             yield turn
 
@@ -181,7 +185,7 @@ class Thread:
         work = self._work(running, problem, listener)
         self._task = self._group.create_task(work, name="turn")
         try:
-            yield Turn(running, aiter(listener))
+            yield Turn(running, aiter(listener), self._home)
         finally:
             try:
                 await self._stop()
@@ -205,8 +209,13 @@ class Thread:
             return
         self._closed = True
         await self._stop()
+        hooks = self._session.parts.hooks
+        if hooks is not None:
+            await hooks.close()
         await self._commands.close()
         self._session.parts.log.close()
+        if self._session.parts.tape is not None:
+            self._session.parts.tape.close()
         self._session.bus.close()
 
     async def _work(
@@ -231,8 +240,21 @@ class Thread:
             await asyncio.wait([task], timeout=END_S)
 
 
-def inputs_of(prompt: Prompt) -> tuple[UserInput, ...]:
-    """Any form of prompt as inputs."""
+def inputs_of(prompt: Prompt, home: str) -> tuple[UserInput, ...]:
+    """Any form of prompt as inputs; `/prompts:NAME words` becomes the prompt in that file.
+
+    Raises UsageError when there is no such prompt, or it cannot use the words.
+    """
     if isinstance(prompt, str):
-        return (TextInput(text=prompt),)
-    return (prompt,) if isinstance(prompt, UserInput) else tuple(prompt)
+        prompt = TextInput(text=prompt)
+    given = (prompt,) if isinstance(prompt, UserInput) else tuple(prompt)
+    return tuple(expanded_input(one, home) for one in given)
+
+
+def expanded_input(given: UserInput, home: str) -> UserInput:
+    """The prompt a text calls, where it calls one."""
+    if not isinstance(given, TextInput) or not given.text.startswith(PROMPT_CALL):
+        return given
+    from octavo.config.prompts import expanded  # noqa: PLC0415 - seldom used
+
+    return TextInput(text=expanded(given.text, home))

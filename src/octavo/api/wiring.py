@@ -5,9 +5,9 @@ The only place that knows how all rooms fit. What it makes it owns until `close`
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from octavo.api.workspace import short_hash, workspace
 from octavo.api.world import timezone, today, user_shell
 from octavo.config.auth import api_key
 from octavo.config.environment import held_back, shape_environment
+from octavo.config.extras import any_hooks, skill_roots
 from octavo.config.instructions import project_instructions
 from octavo.config.load import resolve_profile
 from octavo.config.providers import provider as provider_settings
@@ -31,15 +32,16 @@ from octavo.engine.budget import Budget, Meter
 from octavo.engine.context import Surroundings
 from octavo.engine.inputs import Load
 from octavo.engine.instructions import BASE
-from octavo.engine.session import Parts, Session
 from octavo.engine.redact import Redactor
+from octavo.engine.session import Parts, Session
+from octavo.engine.tape import Header, Tape, TapedClock, TapedIds
 from octavo.model.catalog import ModelInfo, Price, lookup
 from octavo.model.client import ModelClient
 from octavo.model.http import HttpModelClient
 from octavo.model.provider import Provider
-from octavo.protocol.approvals import ApprovalRequest, Decision
+from octavo.protocol.approvals import ApprovalRequest, Approver, Decision
 from octavo.protocol.errors import ConfigError, UsageError
-from octavo.protocol.ids import ThreadId
+from octavo.protocol.ids import ThreadId, TurnId
 from octavo.protocol.seams import Clock, Ids
 from octavo.protocol.usage import BYTES_PER_TOKEN
 from octavo.sandbox.launcher import HOSTS_NOTE, Launcher
@@ -51,6 +53,10 @@ from octavo.tools.defaults import default_registry
 from octavo.tools.registry import Registry
 from octavo.tools.sessions import Sessions
 from octavo.tools.web_search import web_search
+
+if TYPE_CHECKING:
+    from octavo.api.skilled import SkillBook
+    from octavo.engine.hooks import SessionHooks
 
 NOBODY: Final = "nobody is there to answer"
 HAND_OVER_S: Final = 10.0
@@ -66,6 +72,7 @@ class Opened(Struct):
     warnings: tuple[str, ...]
     commands: "Commands"
     facts: dict[str, str] = {}
+    home: str = ""
 
 
 async def refuse(request: ApprovalRequest, /) -> Decision:
@@ -208,7 +215,12 @@ class Wiring:
         cwd = loaded.cwd
         profile = settle(sandbox.profile.rules, cwd, self._environ)
         shell = user_shell(self._environ)
-        approval = "never" if options.approver is None else approval_word(settings)
+        book = self._skills(loaded, settings.model_context_window or info.context_window)
+        hooks, said_of_hooks = self._hooks(
+            loaded, options, group, thread_id, model_name, log, resumed=before is not None
+        )
+        asked = options.approver is not None or answers(hooks)
+        approval = approval_word(settings) if asked else "never"
         held = held_back(self._environ, settings.shell_environment_policy)
         documents = project_instructions(cwd, self.home, settings)
         place = workspace(
@@ -229,10 +241,14 @@ class Wiring:
                 developer=settings.developer_instructions or "",
                 project=documents.text,
                 project_folder=cwd if documents.text else "",
+                skills="" if book is None else book.text,
                 held_back=tuple(held),
                 with_environment=settings.include_environment_context,
             ),
         )
+        tape = None if options.record is None else taped_to(options.record)
+        clock = self._clock if tape is None else TapedClock(self._clock, tape)
+        ids = self._ids if tape is None else TapedIds(self._ids, tape)
         commands = Commands(group)
         sessions = await commands.sessions()
         parts = Parts(
@@ -242,9 +258,10 @@ class Wiring:
             info=info,
             tools=self._tools(sessions, settings, info, options),
             log=log,
-            clock=self._clock,
-            ids=self._ids,
-            approver=Remembering(options.approver or refuse),
+            clock=clock,
+            ids=ids,
+            tape=tape,
+            approver=hooks_first(hooks, Remembering(options.approver or refuse)),
             end_commands=commands.end_all,
             workspace=place,
             instructions=self._instructions(settings),
@@ -264,17 +281,25 @@ class Wiring:
             hash_file=lambda path: short_hash(cwd, path),
             meter=meter,
             redact=redactor(held),
+            hooks=hooks,
+            notify=self._notify(settings, thread_id, cwd),
+            named_skills=None if book is None else book.named,
         )
-        warnings = [*loaded.warnings, *documents.warnings, *profile.warnings]
+        warnings = [*loaded.warnings, *documents.warnings, *profile.warnings, *said_of_hooks]
+        warnings += () if book is None else book.warnings
         if is_limited(profile):
             warnings.append(HOSTS_NOTE)
         if not info.known:
             warnings.append(
                 f"nothing is known about the model {model_name!r}: usual limits are assumed"
             )
-        return Opened(
-            session=loaded_session(parts, before),
+        session = loaded_session(parts, before)
+        if hooks is not None:
+            hooks.publish = session.publish
+        opened = Opened(
+            session=session,
             load=data_url,
+            home=self.home,
             warnings=tuple(dict.fromkeys(warnings)),
             commands=commands,
             facts={
@@ -286,6 +311,9 @@ class Wiring:
                 "thread": thread_id,
             },
         )
+        if tape is not None:
+            tape.begin(recorded_header(opened))
+        return opened
 
     def _model_name(
         self, options: ThreadOptions, settings: Settings, before: LoadedThread | None
@@ -347,6 +375,70 @@ class Wiring:
             poll_ms=settings.background_terminal_max_timeout,
         )
 
+    def _skills(self, loaded: Loaded, window: int | None) -> "SkillBook | None":
+        """The skills of a folder; None where there are none, and nothing is loaded."""
+        if not skill_roots(loaded, self._environ):
+            return None
+        from octavo.api.skilled import SkillBook  # noqa: PLC0415 - few folders have any
+
+        return SkillBook(loaded, self._environ, window)
+
+    def _notify(
+        self, settings: Settings, thread_id: ThreadId, cwd: str
+    ) -> Callable[[TurnId, str, str | None], None] | None:
+        """Tells the program of the settings that a turn is complete."""
+        program = settings.notify
+        if not program:
+            return None
+
+        def tell(turn_id: TurnId, words: str, last_message: str | None) -> None:
+            from octavo.notify.program import message, start  # noqa: PLC0415 - only when it is set
+
+            text = message(
+                thread_id=thread_id,
+                turn_id=turn_id,
+                cwd=cwd,
+                inputs=[words],
+                last_message=last_message,
+                client=self._given.originator,
+            )
+            start(program, text, env=self._environ, cwd=cwd)
+
+        return tell
+
+    def _hooks(
+        self,
+        loaded: Loaded,
+        options: ThreadOptions,
+        group: asyncio.TaskGroup,
+        thread_id: ThreadId,
+        model: str,
+        log: ThreadLog,
+        *,
+        resumed: bool,
+    ) -> "tuple[SessionHooks | None, tuple[str, ...]]":
+        """The hooks of a folder, and what is to be said; without any, nothing is loaded."""
+        if not any_hooks(loaded):
+            return None, ()
+        from octavo.api.hooking import hooked  # noqa: PLC0415 - few folders have any
+
+        settings = loaded.settings
+        found = hooked(
+            loaded,
+            environment=shape_environment(
+                self._environ, settings.shell_environment_policy, thread_id
+            ),
+            group=group,
+            thread_id=thread_id,
+            model=model,
+            approval=approval_word(settings),
+            somebody=options.approver is not None,
+            transcript=log.path,
+            resumed=resumed,
+            bypass=self._given.bypass_hook_trust,
+        )
+        return found.hooks, found.warnings
+
     @staticmethod
     def _instructions(settings: Settings) -> str:
         path = settings.model_instructions_file
@@ -391,12 +483,40 @@ def loaded_session(parts: Parts, before: LoadedThread | None) -> Session:
     )
 
 
+def answers(hooks: "SessionHooks | None") -> bool:
+    """May hooks answer questions, where nobody else can?"""
+    return hooks is not None and hooks.wants("PermissionRequest")
+
+
+def hooks_first(hooks: "SessionHooks | None", approver: Approver) -> Approver:
+    """Whoever approves, after the hooks."""
+    if hooks is None:
+        return approver
+    from octavo.engine.hooks import HooksFirst  # noqa: PLC0415 - loaded already, with the hooks
+
+    return HooksFirst(hooks, approver)
+
+
 def surroundings_of(before: LoadedThread) -> Surroundings | None:
     """What the model was told last, where this program wrote it down; else it is told again."""
     try:
         return convert(before.world_state, Surroundings)
     except ValidationError:
         return None
+
+
+def taped_to(path: str) -> Tape:
+    """A recording to a file."""
+    from octavo.api.recording import open_tape  # noqa: PLC0415 - seldom wanted
+
+    return open_tape(path)
+
+
+def recorded_header(opened: Opened) -> Header:
+    """What a recording has to know of a session."""
+    from octavo.api.recording import header_of  # noqa: PLC0415 - seldom wanted
+
+    return header_of(opened.session, opened.facts, opened.warnings)
 
 
 def text_of_file(key: str, path: str) -> str:

@@ -1,8 +1,8 @@
 """A folder, a profile and what follows from them: how commands start, what the model is told."""
 
 import os
-from hashlib import sha256
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from octavo.sandbox.confined import Confined
 from octavo.sandbox.launcher import Launcher
 from octavo.sandbox.wish import Wish
 from octavo.tools.launcher import ProfileAccess, SandboxLauncher
-
 
 MOST_HASHED: Final = 8 << 20
 """Larger files are not worth the time: nobody reads one whole."""

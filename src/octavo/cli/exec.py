@@ -68,6 +68,12 @@ from octavo.exec.words import COLOURS, MODES, options_from
     help="A local provider (ollama, or oss_provider of the settings).",
 )
 @click.option("--local-provider", metavar="ID", help="Which local provider: ollama or lmstudio.")
+@click.option(
+    "--record",
+    "record_file",
+    metavar="FILE",
+    help="Keep everything in a new file, for `octavo replay`.",
+)
 @click.option("--ephemeral", is_flag=True, help="Keep no thread.")
 @click.option(
     "--skip-git-repo-check",
@@ -93,7 +99,9 @@ from octavo.exec.words import COLOURS, MODES, options_from
 @click.option("--thread-source", hidden=True)
 @click.option("--cyber-access-program", hidden=True)
 @click.option("--ignore-rules", is_flag=True, hidden=True)
-@click.option("--dangerously-bypass-hook-trust", is_flag=True, hidden=True)
+@click.option(
+    "--dangerously-bypass-hook-trust", is_flag=True, help="Run hooks that nobody has reviewed."
+)
 @click.option("--approve-for-me", is_flag=True, hidden=True)
 def command(words: tuple[str, ...], **given: object) -> int:
     """Do one piece of work and end: PROMPT as an argument, from standard input, or both.

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "archive": ("octavo.cli.threads:archive", "Put a thread aside."),
     "unarchive": ("octavo.cli.threads:unarchive", "Bring a thread back."),
     "delete": ("octavo.cli.threads:delete", "Remove a thread for good."),
+    "replay": ("octavo.cli.replay:command", "Play a recorded session again, and compare."),
     "sandbox": ("octavo.cli.sandbox:command", "Run a command inside the sandbox."),
     "apply-patch": ("octavo.cli.apply_patch:command", "Change files as a patch says, or none."),
     "demo": (
@@ -28,6 +29,9 @@ COMMANDS: Final = {
         "Say what this machine can enforce, and what would help.",
     ),
     "models": ("octavo.cli.models:command", "List known models; ask a server what it can do."),
+    "hooks": ("octavo.cli.hooks:command", "Show the hooks of this folder; let them run or not."),
+    "skills": ("octavo.cli.skills:command", "List the skills of this folder."),
+    "prompts": ("octavo.cli.prompts:command", "List the prompts you keep in files."),
     "debug": ("octavo.cli.debug:command", "Show the settings in force, or their schema."),
     "completion": ("octavo.cli.completion:command", "Print a completion script for your shell."),
 }

@@ -41,6 +41,9 @@ class Requirements(Struct, frozen=True, kw_only=True):
     allow_login_shell: bool | None = None
     features: Mapping[str, bool] = {}
     """Features that are fixed on or off."""
+    hooks: Mapping[str, object] = {}
+    """Hooks that run everywhere; read by `octavo.config.hooks`."""
+    allow_managed_hooks_only: bool = False
 
 
 class Caps(Struct, frozen=True, kw_only=True):

@@ -49,6 +49,10 @@ class Loaded(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
     """One sentence each, for the door to show."""
     stack: Stack
+    caps: tuple[Caps, ...] = ()
+    """What administrators require."""
+    system: tuple[str, ...] = ()
+    """The folders of system-wide settings."""
 
     def origin(self, *keys: str) -> Where:
         """Where the value at a key path, or the nearest table around it, was written."""
@@ -115,6 +119,8 @@ def load_settings(
         default_mode=mode,
         warnings=_sentences(sandbox, stack, reader, caps),
         stack=stack,
+        caps=caps,
+        system=tuple(system),
     )
 
 

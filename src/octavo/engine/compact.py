@@ -34,7 +34,7 @@ CONTEXT_MARKS: Final = (
     "# AGENTS.md instructions for ",
 )
 """How messages begin that stand under the user's name and are ours."""
-OWN_DEVELOPER: Final = ("<permissions instructions>",)
+OWN_DEVELOPER: Final = ("<permissions instructions>", "<skills_instructions>")
 
 PROMPT: Final = """\
 The conversation is about to be shortened. Write the handoff for whoever goes on with this work and \

@@ -31,8 +31,14 @@ NO_SUMMARY: Final = "(There is no summary: the model gave none. Look at the ledg
 ACCURACY: Final = "The conversation was shortened. Long threads lose accuracy: a new one is better for a new task."
 
 
-async def compact(session: Session, frame: TurnFrame) -> None:
+async def compact(session: Session, frame: TurnFrame, *, trigger: str = "auto") -> None:
     """Shorten the history of a session now. Raises ModelError, StoreError, LimitReached."""
+    hooks = session.parts.hooks
+    refused = None if hooks is None else await hooks.compacting(frame.turn_id, trigger)
+    if refused is not None:
+        warn(session, f"The conversation is not shortened: {refused}")
+        session.full, session.fresh = False, True
+        return
     item_id = ItemId(f"item_{session.parts.ids.uuid()}")
     started = items.Compaction(id=item_id)
     session.publish(events.ItemStarted(turn_id=frame.turn_id, item=started))
@@ -44,6 +50,8 @@ async def compact(session: Session, frame: TurnFrame) -> None:
     session.write(Compacted(message=summary, replacement_history=tuple(new)))
     session.restart(new)
     session.completed(frame, items.Compaction(id=item_id, summary=summary))
+    if hooks is not None:
+        session.record(await hooks.compacted(frame.turn_id, trigger))
     if session.windows == 1:
         warn(session, ACCURACY)
 

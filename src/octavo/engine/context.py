@@ -33,6 +33,7 @@ ASK_WORDS: Final = {
 }
 
 
+NO_SKILLS: Final = "<skills_instructions>\nThere are no skills any more.\n</skills_instructions>"
 ESCAPED: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -65,13 +66,16 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """The AGENTS.md files, merged."""
     project_folder: str = ""
     with_environment: bool = True
+    skills: str = ""
+    """The list of skills, as the model gets it."""
     held_back: tuple[str, ...] = ()
     """Variables that commands do not get, because their names look like secrets."""
 
 
 def opening(here: Surroundings) -> tuple[Message, ...]:
     """The messages a thread starts with, before the user's first words."""
-    developer = [permissions_text(here)]
+    developer = [here.skills] if here.skills else []
+    developer.append(permissions_text(here))
     if here.developer:
         developer.append(here.developer)
     user = []
@@ -89,6 +93,8 @@ def changes(before: Surroundings, now: Surroundings) -> tuple[Message, ...]:
     """Only what the model was told differently: nothing when nothing changed."""
     found = []
     developer = []
+    if now.skills != before.skills:
+        developer.append(now.skills or NO_SKILLS)
     if permissions_text(before) != permissions_text(now):
         developer.append(permissions_text(now))
     if now.developer and before.developer != now.developer:

@@ -5,6 +5,7 @@ of it, in one order. No task outlives `run`.
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from contextlib import aclosing
 from typing import Final
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from octavo.engine.display import Display
 from octavo.engine.history import output_for
 from octavo.engine.session import Session, TurnFrame
+from octavo.engine.tape import described
 from octavo.engine.turn import (
     AskToEnd,
     Begin,
@@ -62,6 +64,8 @@ class Running(Struct):
     began: float
     done: asyncio.Event = field(default_factory=asyncio.Event)
     began_work: bool = False
+    stop: str | None = None
+    """A hook ends the turn after this call; why."""
     task: asyncio.Task[None] | None = None
 
 
@@ -81,6 +85,13 @@ class Driver:
         self._finish: Finish | None = None
         self._prepare: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def beside(self, work: Coroutine[None, None, None]) -> None:
+        """Do this while the turn runs; its end ends it."""
+        task = self._group.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def tell(self, event: Input) -> None:
         """Something happened outside: more input, an interrupt."""
@@ -125,11 +136,23 @@ class Driver:
             await self._streamed(news.event)
 
     async def _feed(self, event: Input) -> None:
-        for command in self._machine.feed(event):
+        for command in self._decided(event):
             try:
                 await self._carry_out(command)
             except OctavoError as error:  # the disk, mostly: nothing was published
                 self.tell(Failed(str(error), "store", error.hint, error.exit_code))
+
+    def _decided(self, event: Input) -> Iterable[Command]:
+        """What the machine makes of it."""
+        tape = self._session.parts.tape
+        if tape is None:
+            return self._machine.feed(event)
+        kept = {"kind": type(event).__name__, "value": described(event)}
+        with tape.outside("feed", kept):
+            commands = list(self._machine.feed(event))
+            for command in commands:
+                tape.say("command", [type(command).__name__, described(command)])
+        return commands
 
     async def _carry_out(self, command: Command) -> None:
         match command:
@@ -146,10 +169,25 @@ class Driver:
                     if running.task is not None:
                         running.task.cancel()
             case AskToEnd():
-                self.tell(MayEnd())
+                self._ask_to_end()
             case Finish():
                 await self._stop_sampling()
+                for task in self._beside:
+                    task.cancel()
                 self._finish = command
+
+    def _ask_to_end(self) -> None:
+        """Whoever may object is asked: hooks, while the queue stays open for the user."""
+        hooks = self._session.parts.hooks
+        if hooks is None:
+            self.tell(MayEnd())
+            return
+
+        async def ask() -> None:
+            said = await hooks.may_end(self._frame.turn_id, self._frame.last_message)
+            self.tell(MayEnd(tuple(self._session.named(one) for one in said.messages)))
+
+        self.beside(ask())
 
     # ---- the model ----------------------------------------------------------------------------
 
@@ -293,7 +331,7 @@ class Driver:
         try:
             for other in earlier:
                 await other.done.wait()
-            answer = await parts.tools.run(asked, self._frame.context)
+            answer = await self._call(running, asked)
         except asyncio.CancelledError:
             elapsed = parts.clock.monotonic() - running.began
             answer = failed(parts.tools.aborted(asked, elapsed))
@@ -306,6 +344,25 @@ class Driver:
         self.tell(self._answered(running.call, asked.call_id, answer))
         if answer.ends_turn:
             self.tell(Interrupt(self._session.stopped_marker()))
+        if running.stop is not None:
+            self.tell(Failed(running.stop, "hook"))
+
+    async def _call(self, running: Running, asked: ToolCall) -> ToolOutput:
+        """The tool itself, with the hooks before and after it."""
+        parts, context = self._session.parts, self._frame.context
+        hooks = parts.hooks
+        if hooks is None:
+            return await parts.tools.run(asked, context)
+        before = await hooks.before(asked, context)
+        if before.answer is not None:
+            return replace(before.answer, also=(*before.also, *before.answer.also))
+        answer = await parts.tools.run(before.call, context)
+        if parts.redact is not None:
+            answer = replace(answer, output=parts.redact.content(answer.output))
+        answer = replace(answer, also=(*before.also, *answer.also))
+        after = await hooks.after(before.call, answer, context)
+        running.stop = after.stop
+        return after.answer
 
     def _answered(self, call: ToolCallItem, call_id: CallId, answer: ToolOutput) -> ToolDone:
         prefix = "ctco" if isinstance(call, CustomToolCall) else "fco"

@@ -54,6 +54,11 @@ class History:
         self._counted = len(self.items)
 
     @property
+    def last_usage(self) -> TokenUsage | None:
+        """What the server counted last."""
+        return self._last_usage
+
+    @property
     def has_count(self) -> bool:
         """The server has counted some of it, the instructions and tools before it included."""
         return self._last_usage is not None

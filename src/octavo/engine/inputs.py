@@ -25,6 +25,11 @@ def user_message(inputs: Iterable[UserInput], load: Load) -> Message:
     return Message(role="user", content=tuple(parts(inputs, load)))
 
 
+def words_of(inputs: Iterable[UserInput]) -> str:
+    """Only the words."""
+    return "\n".join(one.text for one in inputs if isinstance(one, TextInput))
+
+
 def parts(inputs: Iterable[UserInput], load: Load) -> Iterator[ContentPart]:
     number = 0
     for one in inputs:

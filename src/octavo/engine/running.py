@@ -6,9 +6,12 @@ it ended, and the promise that every turn has exactly one ending event.
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec import to_builtins
 
 from octavo.engine.driver import Driver
-from octavo.engine.inputs import Load, user_message
+from octavo.engine.inputs import Load, user_message, words_of
 from octavo.engine.session import Session, TurnFrame
 from octavo.engine.turn import Begin, Failed, Finish, Interrupt, Outcome, Steer
 from octavo.model.request import OutputSchema
@@ -19,6 +22,9 @@ from octavo.protocol.history import KnownItem
 from octavo.protocol.ids import ItemId, TurnId
 from octavo.store.rollout import TaskComplete, TaskStarted, TurnAborted, TurnContext
 from octavo.tools.base import ToolContext
+
+if TYPE_CHECKING:
+    from octavo.engine.hooks import Beginning, SessionHooks
 
 
 class RunningTurn:
@@ -39,9 +45,15 @@ class RunningTurn:
         self._load = load
         self._frame = TurnFrame(self.turn_id, self._context(), schema)
         self._driver = Driver(session, self._frame)
+        if parts.tape is not None:
+            kept = {"turn_id": self.turn_id, "schema": to_builtins(schema)}
+            with parts.tape.outside("turn", kept):
+                pass
         self._began = parts.clock.monotonic()
         self._started_at = parts.clock.now_ms() // 1000
         self.ending: events.Ending | None = None
+        self._early: asyncio.Task[Beginning] | None = None
+        """Hooks that are asked before anything begins."""
 
     async def run(self) -> events.Ending:
         """Do the turn. Never raises for what goes wrong inside: the ending says it."""
@@ -65,22 +77,50 @@ class RunningTurn:
             finish = failure(first if isinstance(first, OctavoError) else defect(first))
             self._end(finish)
             if not known:
-                raise
+                raise first from None
         return self._end(finish)
 
     async def _work(self) -> Finish:
-        return await self._driver.run(Begin(self._beginning()))
+        hooks = self._session.parts.hooks
+        if hooks is None:
+            return await self._driver.run(Begin(self._beginning()))
+        async with asyncio.TaskGroup() as group:
+            self._early = group.create_task(hooks.begin(self.turn_id, words_of(self._inputs)))
+        asked, self._early = self._early, None
+        if asked.cancelled():
+            return Finish(Outcome.INTERRUPTED)
+        begun = asked.result()
+        if begun.refused is None:
+            return await self._driver.run(Begin(self._beginning(begun.messages)))
+        if begun.messages:
+            self._session.record((*self._session.context_items(), *begun.messages))
+        return Finish(Outcome.FAILED, Failed(begun.refused, "hook"))
 
     def steer(self, inputs: Iterable[UserInput]) -> None:
         """More input for this turn. Raises UsageError when it takes none any more."""
         if not self._driver.steerable:
             raise UsageError("this turn takes no more input", hint="Start another turn.")
-        message = user_message(inputs, self._load)
-        self._driver.tell(Steer((message,)))
-        self._show_user(tuple(inputs))
+        given = tuple(inputs)
+        hooks = self._session.parts.hooks
+        if hooks is not None and hooks.wants("UserPromptSubmit"):
+            self._driver.beside(self._steered(hooks, given))
+            return
+        self._driver.tell(Steer(self._messages(given)))
+        self._show_user(given)
+
+    async def _steered(self, hooks: "SessionHooks", given: tuple[UserInput, ...]) -> None:
+        """Words that hooks look at first."""
+        begun = await hooks.prompt(self.turn_id, words_of(given))
+        if begun.refused is not None:
+            self._session.publish(events.Warned(message=begun.refused))
+            return
+        self._driver.tell(Steer((*self._messages(given), *begun.messages)))
+        self._show_user(given)
 
     def interrupt(self) -> None:
         """Stop as soon as everything that runs has been stopped."""
+        if self._early is not None:
+            self._early.cancel()
         self._driver.tell(Interrupt(self._session.stopped_marker()))
 
     # ---- the frame ------------------------------------------------------------------------
@@ -121,10 +161,16 @@ class RunningTurn:
         except OctavoError as error:  # the disk's fault, not the tool's
             self._driver.tell(Failed(str(error), "store", error.hint, error.exit_code))
 
-    def _beginning(self) -> tuple[KnownItem, ...]:
-        message = user_message(self._inputs, self._load)
+    def _beginning(self, more: tuple[KnownItem, ...] = ()) -> tuple[KnownItem, ...]:
+        messages = self._messages(self._inputs)
         self._show_user(self._inputs)
-        return (*self._session.context_items(), message)
+        return (*self._session.context_items(), *messages, *more)
+
+    def _messages(self, inputs: tuple[UserInput, ...]) -> tuple[KnownItem, ...]:
+        """The user's words, and the skills they name."""
+        message = user_message(inputs, self._load)
+        named = self._session.parts.named_skills
+        return (message,) if named is None else (message, *named([words_of(inputs)]))
 
     def _show_user(self, inputs: tuple[UserInput, ...]) -> None:
         item = items.UserMessage(
@@ -165,8 +211,19 @@ class RunningTurn:
         if self._session.broken is not None and finish.outcome is Outcome.COMPLETED:
             finish = failure(self._session.broken)  # what was said last is not on disk
         self.ending = self._ending(finish)
+        self._notify(finish)
         self._session.publish(self.ending)
         return self.ending
+
+    def _notify(self, finish: Finish) -> None:
+        """Whoever wants to know that a turn is complete; nobody waits for them."""
+        notify = self._session.parts.notify
+        if notify is None or finish.outcome is not Outcome.COMPLETED:
+            return
+        try:
+            notify(self.turn_id, words_of(self._inputs), self._frame.last_message)
+        except OctavoError as error:
+            self._session.publish(events.Warned(message=f"notify: {error}"))
 
     def _write_end(self, finish: Finish) -> None:
         clock = self._session.parts.clock
@@ -226,7 +283,9 @@ class CompactingTurn(RunningTurn):
 
         self._session.parts.meter.check(self._session.parts.clock.monotonic())
         async with asyncio.TaskGroup() as group:
-            self._job = group.create_task(compact(self._session, self._frame), name="compaction")
+            self._job = group.create_task(
+                compact(self._session, self._frame, trigger="manual"), name="compaction"
+            )
         return Finish(Outcome.INTERRUPTED if self._job.cancelled() else Outcome.COMPLETED)
 
     def steer(self, inputs: Iterable[UserInput]) -> None:

@@ -5,7 +5,7 @@ thread goes on in memory only as far as to end the turn and say so.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from octavo.engine.bus import Bus
 from octavo.engine.context import Surroundings, changes, opening
 from octavo.engine.history import History, limited
 from octavo.engine.redact import Redactor
+from octavo.engine.tape import Tape, taped
 from octavo.engine.window import Limits, due
 from octavo.model.catalog import ModelInfo
 from octavo.model.client import ModelClient
@@ -28,6 +29,7 @@ from octavo.protocol.history import HistoryItem, KnownItem, Message, Unknown
 from octavo.protocol.ids import ItemId, ThreadId, TurnId
 from octavo.protocol.seams import Clock, Ids
 from octavo.protocol.usage import BYTES_PER_TOKEN, TokenUsage, tokens_of_text
+from octavo.protocol.wire import item_to
 from octavo.store.base import ThreadLog
 from octavo.store.display import completed as completed_line
 from octavo.store.rollout import (
@@ -37,9 +39,15 @@ from octavo.store.rollout import (
     TokenCount,
     TokenInfo,
     TokenUsageRecord,
+    encode_line,
 )
 from octavo.tools.base import Access, Launcher, ToolContext
 from octavo.tools.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from octavo.engine.hooks import SessionHooks
 
 PREFIXES = {
     "message": "msg",
@@ -62,6 +70,16 @@ Named = TypeVar("Named", bound=KnownItem)
 def no_hash(_path: str) -> str | None:
     """For sessions without a disk: nothing is known about files."""
     return None
+
+
+def items_to(items_: Iterable[HistoryItem]) -> list[object]:
+    """History items as a tape keeps them."""
+    return [item_to(item) for item in items_]
+
+
+def payloads(records: Iterable[Record]) -> list[str]:
+    """Lines of a rollout as a tape keeps them: without the time of writing."""
+    return [encode_line(record, at_ms=0, ordinal=None).decode() for record in records]
 
 
 class Workspace(Struct):
@@ -115,6 +133,15 @@ class Parts(Struct):
     """What may be spent, and what has been; threads of one piece of work share it."""
     redact: Redactor | None = None
     """Takes values that commands must not know out of what they print."""
+    tape: Tape | None = None
+    """Keeps everything for a replay."""
+    hooks: "SessionHooks | None" = None
+    """Programs of the user that hear of what happens; None: there are none."""
+    notify: "Callable[[TurnId, str, str | None], None] | None" = None
+    """Told of a turn that is complete: its id, the user's words, the last message. Raises
+    OctavoError when nobody can be told."""
+    named_skills: "Callable[[Sequence[str]], tuple[Message, ...]] | None" = None
+    """The skills that the user's words name, as messages; None: there are none."""
 
 
 class TurnFrame(Struct):
@@ -159,12 +186,19 @@ class Session:
 
     # ---- recording and telling ------------------------------------------------------------
 
+    @taped(to_builtins)
     def publish(self, event: events.Event) -> None:
         """To everybody who listens."""
+        if self.parts.tape is not None:
+            self.parts.tape.say("event", to_builtins(event))
         self.bus.publish(event)
 
+    @taped(lambda *records: payloads(records))
     def write(self, *records: Record) -> None:
         """On disk, or StoreError; after the first failure nothing more is tried."""
+        if self.parts.tape is not None:
+            for line in payloads(records):
+                self.parts.tape.say("line", line)
         if self.broken is not None:
             return
         try:
@@ -173,6 +207,7 @@ class Session:
             self.broken = error
             raise
 
+    @taped(items_to)
     def record(self, items_: Iterable[KnownItem]) -> None:
         """Into the history and on disk. Raises StoreError; the history has them anyway."""
         most = self.parts.output_tokens * BYTES_PER_TOKEN
@@ -181,11 +216,13 @@ class Session:
             self.history.add(item)
         self.write(*(ResponseItem(item) for item in kept))
 
+    @taped(lambda item: item.raw)
     def keep_unknown(self, item: Unknown) -> None:
         """An item of a kind we do not know: kept on disk, never sent."""
         self.history.add(item)
         self.write(ResponseItem(item))
 
+    @taped(lambda _frame, item: to_builtins(item))
     def completed(self, frame: TurnFrame, item: items.Item) -> None:
         """An item is over: on disk, then to listeners."""
         if isinstance(item, items.AgentMessage):
@@ -200,6 +237,7 @@ class Session:
             self.write(line)
         self.publish(events.ItemCompleted(turn_id=frame.turn_id, item=item))
 
+    @taped(lambda _frame, usage, response_id: [to_builtins(usage), response_id])
     def counted(self, frame: TurnFrame, usage: TokenUsage | None, response_id: str) -> None:
         """A response is complete: add up what it cost."""
         if usage is None:
@@ -239,9 +277,13 @@ class Session:
 
     # ---- asking ---------------------------------------------------------------------------
 
+    @taped(lambda _frame: None)
     def stream(self, frame: TurnFrame) -> AsyncGenerator[ModelEvent, None]:
         """Ask the model with everything recorded so far."""
-        return self.parts.model.stream(self.request(frame))
+        request = self.request(frame)
+        if self.parts.tape is not None:
+            self.parts.tape.ask(request)
+        return self.parts.model.stream(request)
 
     def request(self, frame: TurnFrame) -> ModelRequest:
         """The next request: instructions and tools first, then the history as it was."""
@@ -281,6 +323,7 @@ class Session:
         fixed = 0 if self.history.has_count else tokens_of_text(self.parts.instructions)
         return fixed + self.history.tokens()
 
+    @taped(items_to)
     def restart(self, items_: Iterable[HistoryItem]) -> None:
         """The history is these items from now on; the model knows its surroundings from them."""
         self.history = History(items_)
@@ -291,7 +334,11 @@ class Session:
 
     def context_items(self) -> tuple[Message, ...]:
         """What the model has to be told before the next words: all at first, then changes."""
-        now = self.parts.workspace.surroundings
+        return self.told_about(self.parts.workspace.surroundings)
+
+    @taped(to_builtins)
+    def told_about(self, now: Surroundings) -> tuple[Message, ...]:
+        """The model knows these surroundings from now on; what it has to be told for that."""
         before, self.told = self.told, now
         if before != now:
             self.write(Other("world_state", to_builtins(now)))

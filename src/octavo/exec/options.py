@@ -28,6 +28,8 @@ class Options(Struct, frozen=True, kw_only=True):
     colour: Colour = "auto"
     schema_file: str | None = None
     last_message_file: str | None = None
+    record_file: str | None = None
+    """A new file for everything that happens, for `octavo replay`."""
     ephemeral: bool = False
     skip_git_check: bool = False
     profile: str | None = None
@@ -38,6 +40,8 @@ class Options(Struct, frozen=True, kw_only=True):
     user_settings: bool = True
     local: bool = False
     """A local provider: the one named, else `oss_provider` of the settings, else ollama."""
+    bypass_hook_trust: bool = False
+    """Hooks run without anybody having reviewed them."""
     notes: tuple[str, ...] = ()
     """For people: options that were accepted and do nothing."""
 

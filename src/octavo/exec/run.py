@@ -114,6 +114,7 @@ class Run:
             user_settings=options.user_settings,
             originator=ORIGINATOR,
             bounded=True,
+            bypass_hook_trust=options.bypass_hook_trust,
         ) as engine:
             loaded = engine.settings(self._folder)
             refusal = None if options.skip_git_check else git_refusal(loaded)
@@ -158,16 +159,23 @@ class Run:
         chosen = loaded.chosen("approval_policy") and loaded.settings.approval_policy != "never"
         if chosen and self._screen.can_ask and not options.as_json:
             approver = TerminalApprover(note=self._screen.note, ask=self._screen.ask)
+        record = options.record_file
         if options.fork is not None:
             found = self._find(engine, options.fork)
             return await engine.fork_thread(
-                found, cwd=self._folder, approver=approver, source="exec"
+                found, cwd=self._folder, approver=approver, source="exec", record=record
             )
         if options.last or options.resume is not None:
             found = self._find(engine, options.resume)
-            return await engine.resume_thread(found, cwd=self._folder, approver=approver)
+            return await engine.resume_thread(
+                found, cwd=self._folder, approver=approver, record=record
+            )
         return await engine.start_thread(
-            cwd=self._folder, approver=approver, ephemeral=options.ephemeral, source="exec"
+            cwd=self._folder,
+            approver=approver,
+            ephemeral=options.ephemeral,
+            source="exec",
+            record=record,
         )
 
     def _find(self, engine: Engine, wanted: str | None) -> ThreadId:

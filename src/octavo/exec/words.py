@@ -18,7 +18,7 @@ VALUES: Final = {
     "--cd": "cwd", "-o": "last_message_file", "--output-last-message": "last_message_file",
     "--output-schema": "schema_file", "--color": "colour", "-p": "profile",
     "--profile": "profile", "--local-provider": "local_provider",
-    "--thread-source": "thread_source", "--cyber-access-program": "cyber_access_program",
+    "--record": "record_file", "--thread-source": "thread_source", "--cyber-access-program": "cyber_access_program",
 }  # fmt: skip
 SWITCHES: Final = {
     "--json": "as_json", "--experimental-json": "as_json", "--oss": "local",
@@ -115,6 +115,7 @@ def options_from(
         colour=given["colour"],  # type: ignore[arg-type]  # one of the choices
         schema_file=text(given["schema_file"]),
         last_message_file=text(given["last_message_file"]),
+        record_file=text(given["record_file"]),
         ephemeral=bool(given["ephemeral"]),
         skip_git_check=bool(given["skip_git_check"]) or bool(given["bypass"]),
         profile=text(given["profile"]),
@@ -123,6 +124,7 @@ def options_from(
         strict=bool(given["strict"]),
         user_settings=not given["ignore_user_config"],
         local=bool(given["local"]),
+        bypass_hook_trust=bool(given["dangerously_bypass_hook_trust"]),
         notes=(NO_REVIEWER,) if given["approve_for_me"] else (),
     )
 

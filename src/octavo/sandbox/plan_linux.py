@@ -403,7 +403,7 @@ def refuse_carve_out(path: str, entry: Entry, entries: Entries) -> None:
         return
     remedy = LANDLOCK_REMEDY
     if "deny_secrets" in entry.origin:
-        remedy += '; or let commands read credentials: -c deny_secrets=\'"none"\''
+        remedy += "; or let commands read credentials: -c deny_secrets='\"none\"'"
     elif entry.origin.startswith(PROTECTED_ORIGIN):
         remedy += "; or give up this protection with --unprotected"
     raise Refused(

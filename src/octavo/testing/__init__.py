@@ -2,6 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from octavo.testing.cassette import Cassette
     from octavo.testing.clock import CountedIds, JumpingClock
     from octavo.testing.launcher import PretendLauncher
     from octavo.testing.model import ScriptedModel
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from octavo.testing.server import ModelServer
 
 _HOMES = {
+    "Cassette": "octavo.testing.cassette",
     "CountedIds": "octavo.testing.clock",
     "JumpingClock": "octavo.testing.clock",
     "ModelServer": "octavo.testing.server",
@@ -19,6 +21,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Cassette",
     "CountedIds",
     "JumpingClock",
     "ModelServer",
