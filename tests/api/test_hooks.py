@@ -367,6 +367,40 @@ async def test_long_context_goes_to_a_file(room):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_what_is_ephemeral_leaves_no_context_behind(room):
+    room.hook("SessionStart", "seq 20000")
+    async with room.open(ScriptedModel().says("One.")) as engine:
+        thread = await room.start(engine, ephemeral=True)
+        await thread.run("go")
+        assert list((room.path / "home/hook_context").rglob("*.txt"))
+        await thread.close()
+    assert not list((room.path / "home/hook_context").rglob("*"))
+
+
+async def test_an_interrupt_ends_a_hook_before_a_tool(room):
+    room.hook("PreToolUse", "touch ../began; sleep 600")
+    model = ScriptedModel().calls("exec_command", cmd="touch made").says("Back.")
+    async with room.open(model) as engine:
+        thread = await room.start(engine)
+        async with asyncio.timeout(10), thread.stream("go") as turn:
+            while not (room.path / "began").exists():  # noqa: ASYNC110 - a program writes it
+                await asyncio.sleep(0.01)
+            await turn.interrupt()
+            got = [event async for event in turn]
+        assert isinstance(got[-1], events.TurnInterrupted)
+    assert not (room.work / "made").exists()
+
+
+async def test_all_hooks_of_an_event_run_side_by_side(room):
+    room.hook("PreToolUse", "touch ../a; while ! test -e ../b; do sleep 0.01; done", timeout=20)
+    room.hook("PreToolUse", "touch ../b; while ! test -e ../a; do sleep 0.01; done", timeout=20)
+    model = ScriptedModel().calls("exec_command", cmd="echo ran").says("Fine.")
+    async with room.open(model) as engine:
+        got = await watch(await room.start(engine), "go")
+    assert not [one for one in warnings(got) if "failed" in one]
+    assert "ran" in model.requests[1].tool_outputs[0]
+
+
 ESCALATED = {"cmd": "echo out", "sandbox_permissions": "require_escalated", "justification": "why"}
 
 

@@ -167,7 +167,7 @@ async def test_shortening_can_be_stopped_and_leaves_the_thread_as_it_was(room):
 
 
 def _compacting(thread):
-    from octavo.engine.running import CompactingTurn  # noqa: PLC0415
+    from octavo.engine.running import CompactingTurn
 
     return CompactingTurn(thread._session, (), load=thread._load)
 
@@ -230,8 +230,7 @@ async def test_held_back_values_reach_nobody(room):
     async with opened(room, model, environ=environ) as engine:
         thread = await start(engine, room)
         async with thread.stream("go") as turn:
-            async for event in turn:
-                got.append(event)
+            got += [event async for event in turn]
         path = thread.path
     told = model.requests[1].tool_outputs[0]
     assert "[redacted:DEPLOY_TOKEN]" in told

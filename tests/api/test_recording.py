@@ -181,3 +181,22 @@ def test_the_first_difference_has_a_path():
     assert found.path == "a[1].b (character 2)"
     assert first_difference([1], [1, 2]).path == "[1]"
     assert first_difference({"a": 1}, {"a": True}).path == "a"
+
+
+async def test_what_hooks_said_is_part_of_the_recording(room):
+    answers = {
+        "UserPromptSubmit": '{"hookSpecificOutput":{"hookEventName":"UserPromptSubmit",'
+        '"additionalContext":"Mind the gap."}}',
+        "PostToolUse": '{"decision":"block","reason":"No, look again."}',
+    }
+    hooks = {
+        event: [{"hooks": [{"type": "command", "command": f"cat >/dev/null; echo '{text}'"}]}]
+        for event, text in answers.items()
+    }
+    (room / "home/hooks.json").write_text(json.dumps({"hooks": hooks}))
+    model = ScriptedModel().calls("exec_command", cmd="echo x").says("Done.")
+    seen = await record(room, model, "go", bypass_hook_trust=True)
+    assert model.requests[1].tool_outputs == ["No, look again."]
+    (room / "home/hooks.json").unlink()
+    _, played = play_file(str(room / "tape"))
+    assert list(played)[: len(seen)] == seen

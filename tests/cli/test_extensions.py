@@ -99,3 +99,28 @@ def test_where_there_is_nothing_nothing_is_listed(octavo, tmp_path):
     octavo.env["HOME"] = str(tmp_path)
     for command in ("hooks", "skills", "prompts"):
         assert out(octavo(command, "list")) == ""
+
+
+def test_a_headless_run_has_hooks_skills_and_prompts(room, octavo_home, workspace):
+    from octavo.testing import ModelServer
+
+    write(octavo_home / "hooks.json", json.dumps({"hooks": {"PreToolUse": [
+        {"hooks": [{"type": "command", "command": "echo 'not on fridays' >&2; exit 2"}]}]}}))  # fmt: skip
+    server = ModelServer().calls("exec_command", cmd="touch made").says("Fine.")
+    with server:
+        room.config(
+            f'model = "gpt-5"\nmodel_provider = "mock"\n[model_providers.mock]\n'
+            f'base_url = "{server.url}"\n'
+        )
+        done = room("exec", "--dangerously-bypass-hook-trust", "/prompts:review 'a b' ")
+    assert out(done) == "Fine.\n"
+    assert "hooks run without review" in done.stderr
+    assert "a hook refused Bash: not on fridays" in done.stderr
+    assert not (workspace / "made").exists()
+    first, second = server.requests
+    assert "Review a b." in str(first.body)
+    assert "- pdf: Reads PDF." in str(first.body)
+    assert "not on fridays" in str(second.body)
+    missing = room("exec", "/prompts:reveiw")
+    assert missing.returncode == 2
+    assert 'did you mean "review"' in missing.stderr

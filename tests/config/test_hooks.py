@@ -193,6 +193,32 @@ def test_writing_trust_keeps_comments_and_everything_else(room):
     assert os.listdir(room / "home") == ["config.toml"]
 
 
+@pytest.mark.parametrize("text", [
+    '[[hooks.Stop]]\nhooks = [{type = "command", command = "a"}]\n[tui]\nx = 1\n',
+    '[hooks]\nStop = [{hooks = [{type = "command", command = "a"}]}]\n',
+    'hooks = {Stop = [{hooks = [{type = "command", command = "a"}]}]}\nmodel = "x"\n',
+    '[hooks.state."k"]\nenabled = false\n[[hooks.Stop]]\nhooks = [{type = "command", command = "a"}]\n',
+    'hooks.state = {"k" = {enabled = false}}\n[mcp_servers.x]\ncommand = "y"\n',
+])  # fmt: skip
+def test_trust_is_written_whatever_the_settings_look_like(room, text):
+    import tomllib
+
+    path = room / "home/config.toml"
+    path.write_text(text)
+    before = tomllib.loads(text)
+    set_trust(str(room / "home"), {"n": Entry(trusted_hash="sha256:1", files={"/a b": "x"})})
+    after = tomllib.loads(path.read_text())
+    assert after["hooks"]["state"].pop("n") == {
+        "enabled": True, "trusted_hash": "sha256:1", "files": {"/a b": "x"},
+    }  # fmt: skip
+    if not after["hooks"]["state"]:
+        del after["hooks"]["state"]
+    assert after == before
+    assert load(room).settings.hooks
+    set_trust(str(room / "home"), {"n": None})
+    assert "n" not in tomllib.loads(path.read_text())["hooks"].get("state", {})
+
+
 def test_a_settings_file_that_is_wrong_is_left_as_it_is(room):
     (room / "home/config.toml").write_text("model = \n")
     with pytest.raises(ConfigError, match="not valid TOML"):

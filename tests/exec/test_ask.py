@@ -7,7 +7,7 @@ import pytest
 from octavo.exec.ask import TerminalApprover, question
 from octavo.exec.keyboard import forget_typed, line_from
 from octavo.protocol.approvals import CommandApproval, Decision, PatchApproval
-from octavo.protocol.items import FileUpdate
+from octavo.protocol.items import DenialNote, FileUpdate
 
 COMMAND = CommandApproval(
     call_id="c", argv=("bash", "-c", "make"), cwd="/w", escalated=True, reason="why not"
@@ -130,3 +130,41 @@ class TestKeyboard:
     def test_what_is_no_terminal_has_nothing_to_forget(self, tmp_path):
         with (tmp_path / "file").open("w") as file:
             forget_typed(file.fileno())
+
+
+RULED = CommandApproval(
+    call_id="c", argv=("sh", "-c", "git pull"), cwd="/w", escalated=True,
+    proposed_rule=("git", "pull"), because="it would run outside the sandbox",
+)  # fmt: skip
+
+
+async def test_a_rule_can_be_made_where_its_scope_was_shown():
+    ask, shown = approver("r")
+    assert await ask(RULED) == Decision.allow_always(("git", "pull"))
+    assert "begins with `git pull`, in every folder and thread" in shown[0]
+    assert "by [r]ule" in shown[1]
+
+
+async def test_where_no_rule_would_do_none_is_offered_or_taken():
+    ask, shown = approver("r", "rule", "n")
+    assert await ask(COMMAND) == Decision.deny()
+    assert not any("[r]ule" in text for text in shown)
+
+
+async def test_a_no_can_say_why():
+    ask, _ = approver("No  use the other script \n")
+    assert await ask(COMMAND) == Decision.deny("use the other script")
+
+
+def test_a_second_try_shows_what_was_refused():
+    denials = tuple(DenialNote(operation="write", subject=f"/x/{n}", rule="r") for n in range(7))
+    text = question(
+        CommandApproval(call_id="c", argv=("ls",), cwd="/", denials=denials, escalated=True)
+    )
+    assert "  refused before: write /x/0 — r\n" in text
+    assert "  refused before: 2 more\n" in text
+
+
+def test_a_yes_that_covers_a_second_try_says_so():
+    request = CommandApproval(call_id="c", argv=("ls",), cwd="/", covers_retry=True)
+    assert "(and again outside it, if the sandbox refuses something)" in question(request)

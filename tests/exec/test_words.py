@@ -99,10 +99,10 @@ def test_the_words_of_the_published_client_are_understood():
     assert found.flags == {"model": "m", "sandbox_mode": "workspace-write"}
 
 
-def test_options_that_do_nothing_say_so():
+def test_a_reviewer_decides_where_somebody_asks_for_one():
     found = by_hand(["--approve-for-me", "x"])
     assert found is not None
-    assert found.notes
+    assert found.flags == {"approvals_reviewer": "auto_review", "approval_policy": "on-request"}
 
 
 def test_every_option_of_the_command_is_known_by_hand():

@@ -203,7 +203,8 @@ async def test_the_kernel_refuses_what_the_rules_overlooked(confined):
     assert not (confined.folder / "n").exists()
     confined.answers = [Decision.allow_once()]
     assert (await apply(confined, text, approval_policy="on-request")).success
-    assert "Read-only" in confined.asked[0].reason
+    assert "Read-only" in confined.asked[0].because
+    assert [one.subject for one in confined.asked[0].denials] == [str(victim)]
     assert victim.read_text() == "2\n"
 
 

@@ -274,8 +274,10 @@ async def test_escalation_is_asked_for_and_runs_outside(shell, world):
             argv=("/bin/sh", "-c", "echo hi"),
             cwd=str(world.folder),
             reason="may I?",
+            because="it would run outside the sandbox",
             proposed_rule=("echo",),
             escalated=True,
+            pipelines=((("echo", "hi"),),),
         )
     ]
     assert world.launcher.started[0][1]

@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.sandbox import Sandbox, state_home
@@ -24,6 +24,9 @@ from octavo.sandbox.launcher import Launcher, session_for
 from octavo.store.base import Store, ThreadInfo
 from octavo.store.disk import DiskStore
 from octavo.tools.base import Tool
+
+if TYPE_CHECKING:
+    from octavo.protocol.questions import Questioner
 
 
 class Engine:
@@ -115,13 +118,16 @@ class Engine:
         ephemeral: bool = False,
         source: str = "library",
         record: str | os.PathLike[str] | None = None,
+        questioner: "Questioner | None" = None,
     ) -> Thread:
         """Begin a thread in a folder. `sandbox` beats the settings. `ephemeral` keeps nothing.
 
         Without an `approver` nobody is asked: what would need a question is refused. `record` is a
-        new file for everything that happens, for `octavo replay`.
+        new file for everything that happens, for `octavo replay`. `questioner` answers what the
+        model asks in plan mode.
         """
         options = ThreadOptions(
+            questioner=questioner,
             cwd=real(cwd),
             sandbox=sandbox,
             approver=approver,
@@ -143,12 +149,14 @@ class Engine:
         tools: Sequence[Tool] = (),
         model: str | None = None,
         record: str | os.PathLike[str] | None = None,
+        questioner: "Questioner | None" = None,
     ) -> Thread:
         """Go on with a thread, by id. Its folder is used unless `cwd` names another.
 
         Raises ThreadNotFound, ThreadBusy when another process has it open.
         """
         options = ThreadOptions(
+            questioner=questioner,
             cwd=None if cwd is None else real(cwd),
             sandbox=sandbox,
             approver=approver,
@@ -169,9 +177,11 @@ class Engine:
         model: str | None = None,
         source: str = "library",
         record: str | os.PathLike[str] | None = None,
+        questioner: "Questioner | None" = None,
     ) -> Thread:
         """A new thread with the history of another one, which stays as it is."""
         options = ThreadOptions(
+            questioner=questioner,
             cwd=None if cwd is None else real(cwd),
             sandbox=sandbox,
             approver=approver,
@@ -181,6 +191,23 @@ class Engine:
             record=None if record is None else os.fspath(record),
         )
         return self._opened(await self._wiring.fork(ThreadId(thread), options, self._group))
+
+    async def open_thread(self, options: ThreadOptions, *, fork: str | None = None) -> Thread:
+        """A new thread with all options at once, for doors; with the history of another one when
+        `fork` names it. `options.cwd` is a folder."""
+        if fork is None or options.ephemeral:
+            return self._opened(await self._wiring.start(options, self._group))
+        return self._opened(await self._wiring.fork(ThreadId(fork), options, self._group))
+
+    async def reopened(self, thread: ThreadId, options: ThreadOptions, *, kept: bool) -> Opened:
+        """The parts of a thread, made anew with other options; `kept`: its file is there."""
+        if kept:
+            return await self._wiring.resume(thread, options, self._group)
+        return await self._wiring.start(options, self._group, thread)
+
+    async def reopen_thread(self, thread: str, options: ThreadOptions) -> Thread:
+        """A thread from disk with all options at once, for doors."""
+        return self._opened(await self._wiring.resume(ThreadId(thread), options, self._group))
 
     async def threads(
         self,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -52,6 +53,7 @@ def hooked(
         return Hooked(hooks=None, warnings=warnings)
     asked = somebody or any(hook.event == "PermissionRequest" for hook in hooks)
     runner = HookRunner(cwd=loaded.cwd, environment=environment, check=changed)
+    kept = Kept(os.path.join(loaded.home, FOLDER, thread_id))
     session = SessionHooks(
         hooks,
         runner,
@@ -63,7 +65,8 @@ def hooked(
             permission_mode="default" if asked and approval != "never" else "bypassPermissions",
             transcript_path=transcript,
         ),
-        keep=Kept(os.path.join(loaded.home, FOLDER, thread_id)),
+        keep=kept,
+        forget=kept.remove if transcript is None else None,
         resumed=resumed,
     )
     return Hooked(hooks=session, warnings=warnings)
@@ -92,3 +95,11 @@ class Kept:
                 return path
         except OSError:
             return None
+
+    def remove(self) -> None:
+        """Everything that was written."""
+        for number in range(1, self._number + 1):
+            with suppress(OSError):
+                os.unlink(os.path.join(self._folder, f"{number}.txt"))
+        with suppress(OSError):
+            os.rmdir(self._folder)

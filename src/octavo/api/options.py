@@ -1,6 +1,7 @@
 """What a program says about an engine and about a thread, as values."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -9,6 +10,9 @@ from octavo.engine.budget import Meter
 from octavo.model.client import ModelClient
 from octavo.protocol.approvals import Approver
 from octavo.tools.base import Tool
+
+if TYPE_CHECKING:
+    from octavo.protocol.questions import Questioner
 
 
 class Given(Struct, frozen=True, kw_only=True):
@@ -42,5 +46,20 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     source: str = "library"
     record: str | None = None
     """A file for everything that happens, for `octavo replay`."""
+    flags: Mapping[str, object] = {}
+    """Settings of this thread alone, by dotted key; they beat those of the engine."""
+    base_instructions: str | None = None
+    """In place of the base instructions."""
+    depth: int = 0
+    """0: started by a person or a program; else by an agent of that depth less one."""
+    parent: str | None = None
+    """The thread that started it."""
+    role: str | None = None
+    """What an agent is told it is, before its task."""
+    effort: str | None = None
+    questioner: "Questioner | None" = None
+    """Who answers the model's questions; None: nobody, and it is not offered to ask."""
+    reviewing: bool = False
+    """It looks at changes: nothing may be written, nobody is asked, nobody is started to help."""
     meter: Meter | None = None
     """A budget shared with another thread; None: one of its own, from the settings."""

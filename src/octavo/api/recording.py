@@ -20,7 +20,7 @@ def open_tape(path: str) -> Tape:
     Raises UsageError when the file exists or cannot be made: a recording is never written over.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise UsageError(f"{path} exists already", hint="give --record a new name") from None
     except OSError as error:

@@ -1,11 +1,13 @@
 """A thread as programs use it: ask, watch, steer, stop, fork."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from os.path import exists
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from octavo.api.wiring import Opened
 from octavo.engine.bus import Listener
@@ -13,13 +15,17 @@ from octavo.engine.running import CompactingTurn, RunningTurn
 from octavo.model.request import OutputSchema
 from octavo.protocol.content import TextInput, UserInput
 from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
-from octavo.protocol.events import Ending, Event, ItemCompleted, TurnFailed, TurnInterrupted
+from octavo.protocol.events import Ending, Event, Goal, ItemCompleted, TurnFailed, TurnInterrupted
+from octavo.protocol.history import Message
 from octavo.protocol.ids import ThreadId, TurnId
 from octavo.protocol.items import Item
 from octavo.protocol.usage import TokenUsage
 
 if TYPE_CHECKING:
     from octavo.api.engine import Engine
+    from octavo.engine.modes import Mode
+    from octavo.engine.review import Target
+    from octavo.engine.reviewer import Denied
 
 END_S: Final = 10.0
 """A turn that is stopped gets so long to end its commands; then its task is cancelled."""
@@ -90,15 +96,25 @@ class Thread:
         *,
         engine: "Engine",
     ) -> None:
-        self._session = opened.session
         self._group = group
-        self._load = opened.load
-        self._home = opened.home
-        self._commands = opened.commands
         self._engine = engine
         self._running: RunningTurn | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._take(opened)
+
+    def _take(self, opened: Opened) -> None:
+        """These are the parts from now on."""
+        self._session = opened.session
+        self._load = opened.load
+        self._home = opened.home
+        self._commands = opened.commands
+        self._crew = opened.crew
+        if opened.crew is not None:
+            opened.crew.engine = self._engine
+        self._options = opened.options
+        self._repl = opened.repl
+        self._reviewer = opened.reviewer
         self.warnings = opened.warnings
         """What the settings made doubtful, one sentence each."""
         self.facts = opened.facts
@@ -121,16 +137,39 @@ class Thread:
     @property
     def sandbox_problem(self) -> SandboxUnavailable | None:
         """Why a command could not be confined, if that happened: it was not started."""
-        problem = getattr(self._session.parts.workspace.launcher, "problem", None)
-        return problem if isinstance(problem, SandboxUnavailable) else None
+        for place in (self._session.parts.workspace, self._session.here):
+            problem = getattr(place.launcher, "problem", None)
+            if isinstance(problem, SandboxUnavailable):
+                return problem
+        return None
 
     async def run(
-        self, prompt: Prompt, *, output_schema: dict[str, Any] | None = None
+        self,
+        prompt: Prompt,
+        *,
+        output_schema: dict[str, Any] | None = None,
+        mode: "Mode" = "default",
     ) -> TurnResult:
-        """Ask, and wait for the end. Raises TurnFailedError when the turn could not go on."""
+        """Ask, and wait for the end; see `stream` for `mode`.
+
+        Raises TurnFailedError when the turn could not go on.
+        """
+        return await self._result(self.stream(prompt, output_schema=output_schema, mode=mode))
+
+    async def review(self, target: "Target") -> TurnResult:
+        """Have changes reviewed, and wait for the end: `final_message` is the review in words, the
+        item `ReviewMode` (exited) has it as values.
+
+        `target` is one of `octavo.api.review`: Uncommitted, BaseBranch, Commit, Custom. The
+        reviewer reads everything the thread may read and writes nothing; later turns know what it
+        said. Raises TurnFailedError, UsageError for a target that can be none.
+        """
+        return await self._result(self.stream_review(target))
+
+    async def _result(self, watched: AbstractAsyncContextManager[Turn]) -> TurnResult:
         items: list[Item] = []
         ending: Ending | None = None
-        async with self.stream(prompt, output_schema=output_schema) as turn:
+        async with watched as turn:
             async for event in turn:
                 if isinstance(event, ItemCompleted):
                     items.append(event.item)
@@ -149,17 +188,63 @@ class Thread:
 
     @asynccontextmanager
     async def stream(
-        self, prompt: Prompt, *, output_schema: dict[str, Any] | None = None
+        self,
+        prompt: Prompt,
+        *,
+        output_schema: dict[str, Any] | None = None,
+        mode: "Mode" = "default",
     ) -> AsyncIterator[Turn]:
         """Ask, and watch. Leaving the block early stops the turn and waits until it is over.
 
-        Raises UsageError while another turn runs or after `close`.
+        `mode="plan"`: nothing is changed in this turn, whatever the sandbox allows otherwise; it
+        ends with a plan, the item `ProposedPlan`. Raises UsageError while another turn runs or after `close`.
         """
         schema = None if output_schema is None else OutputSchema(schema=output_schema)
         inputs = inputs_of(prompt, self._home)
-        running = RunningTurn(self._session, inputs, load=self._load, schema=schema)
+        running = RunningTurn(self._session, inputs, load=self._load, schema=schema, mode=mode)
         async with self._watched(running) as turn:
             yield turn
+
+    @asynccontextmanager
+    async def stream_review(self, target: "Target") -> AsyncIterator[Turn]:
+        """Like `review`, to watch. It takes no further input."""
+        from octavo.api import review  # noqa: PLC0415 - seldom used
+        from octavo.engine.reviewing import Hear, Reviewed, ReviewingTurn  # noqa: PLC0415
+
+        session = self._session
+
+        async def do(hear: Hear) -> Reviewed:
+            return await review.reviewed(
+                self._engine,
+                target,
+                self._options,
+                parent=self.id,
+                cwd=session.parts.workspace.cwd,
+                model=session.parts.model_name,
+                environ=session.parts.workspace.environment,
+                hear=hear,
+            )
+
+        running = ReviewingTurn(session, review.checked(target), do, load=self._load)
+        async with self._watched(running) as turn:
+            yield turn
+
+    @property
+    def goal(self) -> Goal | None:
+        """What this thread works for by itself; None: nothing, or goals are switched off."""
+        goals = self._session.parts.goals
+        return None if goals is None else goals.get()
+
+    def resume_goal(self, *, token_budget: int | None = None) -> Goal:
+        """Make a goal active again that was paused, blocked, or out of tokens; the next turn goes
+        on with it. `token_budget` replaces the one before and counts from the goal's beginning.
+
+        Raises UsageError when there is none.
+        """
+        goals = self._session.parts.goals
+        if goals is None:
+            raise UsageError("goals are switched off", hint="set features.goals = true")
+        return goals.resume(token_budget)
 
     async def compact(self) -> None:
         """Shorten what the model has to read: a summary, the last steps, and what must not be
@@ -172,6 +257,21 @@ class Thread:
             async for event in turn:
                 if isinstance(event, TurnFailed):
                     raise TurnFailedError(event)
+
+    @asynccontextmanager
+    async def compacting(self) -> AsyncIterator[Turn]:
+        """The same as `compact`, to be watched: a turn that only shortens the history."""
+        async with self._watched(CompactingTurn(self._session, (), load=self._load)) as turn:
+            yield turn
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything that happens in this thread from now on, until it is closed."""
+        listener = self._session.bus.listen()
+        try:
+            async for event in listener:
+                yield event
+        finally:
+            self._session.bus.forget(listener)
 
     @asynccontextmanager
     async def _watched(self, running: RunningTurn) -> AsyncIterator[Turn]:
@@ -195,6 +295,50 @@ class Thread:
         if problem:
             raise problem[0]
 
+    async def reconfigure(self, flags: Mapping[str, object], *, cwd: str | None = None) -> None:
+        """Other settings from the next turn on, by dotted key, or another folder.
+
+        Raises UsageError while a turn runs and for a thread that is not kept, ConfigError for
+        settings that are wrong; the thread is closed then.
+        """
+        if self._running is not None:
+            raise UsageError("a turn is running in this thread", hint="Wait for the end of it.")
+        path = self.path
+        if path is None:
+            raise UsageError("the settings of a thread that is not kept cannot be changed")
+        kept = exists(path)
+        options = replace(
+            self._options,
+            flags={**self._options.flags, **flags},
+            cwd=cwd or self._session.parts.workspace.cwd,
+        )
+        bus = self._session.bus
+        await self._release()
+        opened = await self._engine.reopened(self.id, options, kept=kept)
+        opened.session.bus = bus
+        self._take(opened)
+
+    @property
+    def denied_actions(self) -> "tuple[Denied, ...]":
+        """What the automatic review refused in this thread, oldest first."""
+        reviewer = self._reviewer
+        return () if reviewer is None else tuple(reviewer.denied.values())
+
+    def approve(self, denied_id: str) -> None:
+        """Allow one retry of an action that the automatic review refused, by its id.
+
+        Raises UsageError for an id that names none.
+        """
+        reviewer = self._reviewer
+        if reviewer is None or denied_id not in reviewer.denied:
+            known = ", ".join(one.id for one in self.denied_actions) or "none"
+            raise UsageError(f"there is no refused action {denied_id!r}; there are: {known}")
+        self.tell((reviewer.approve(denied_id),))
+
+    def tell(self, messages: Sequence[Message]) -> None:
+        """Something the model has to know before its next turn. Raises StoreError."""
+        self._session.record((*self._session.context_items(), *messages))
+
     async def interrupt(self) -> None:
         """Stop the turn that runs, if one does; returns when it is over."""
         await self._stop()
@@ -209,14 +353,22 @@ class Thread:
             return
         self._closed = True
         await self._stop()
+        await self._release()
+        self._session.bus.close()
+
+    async def _release(self) -> None:
+        """Let go of everything but the listeners."""
         hooks = self._session.parts.hooks
         if hooks is not None:
             await hooks.close()
+        if self._crew is not None:
+            await self._crew.close_all()
+        if self._repl is not None:
+            await self._repl.close()
         await self._commands.close()
         self._session.parts.log.close()
         if self._session.parts.tape is not None:
             self._session.parts.tape.close()
-        self._session.bus.close()
 
     async def _work(
         self, running: RunningTurn, problem: list[BaseException], listener: Listener

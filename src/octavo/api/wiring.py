@@ -5,7 +5,7 @@ The only place that knows how all rooms fit. What it makes it owns until `close`
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +13,11 @@ from msgspec import Struct, ValidationError, convert
 from msgspec.structs import replace
 
 from octavo._version import __version__
+from octavo.api.agents import Crew, limits_of
+from octavo.api.keeping import Audit, checkpoints_for
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.pictures import data_url
+from octavo.api.ruling import Ruling, granular_of
 from octavo.api.sandbox import PermissionProfile, Sandbox, settle
 from octavo.api.tokens import CommandToken
 from octavo.api.workspace import short_hash, workspace
@@ -27,18 +30,21 @@ from octavo.config.load import resolve_profile
 from octavo.config.providers import provider as provider_settings
 from octavo.config.schema import ModelProvider, Settings, TokenCommand
 from octavo.config.settings import Loaded, load_settings
-from octavo.engine.approvals import Remembering
+from octavo.engine.approvals import Desk
 from octavo.engine.budget import Budget, Meter
 from octavo.engine.context import Surroundings
 from octavo.engine.inputs import Load
 from octavo.engine.instructions import BASE
 from octavo.engine.redact import Redactor
-from octavo.engine.session import Parts, Session
+from octavo.engine.session import Parts, Planning, Session, Workspace
 from octavo.engine.tape import Header, Tape, TapedClock, TapedIds
 from octavo.model.catalog import ModelInfo, Price, lookup
 from octavo.model.client import ModelClient
 from octavo.model.http import HttpModelClient
 from octavo.model.provider import Provider
+from octavo.model.request import Effort
+from octavo.policy.profile import EffectiveProfile
+from octavo.protocol import events
 from octavo.protocol.approvals import ApprovalRequest, Approver, Decision
 from octavo.protocol.errors import ConfigError, UsageError
 from octavo.protocol.ids import ThreadId, TurnId
@@ -46,17 +52,23 @@ from octavo.protocol.seams import Clock, Ids
 from octavo.protocol.usage import BYTES_PER_TOKEN
 from octavo.sandbox.launcher import HOSTS_NOTE, Launcher
 from octavo.sandbox.request import is_limited
+from octavo.sandbox.wish import Wish
 from octavo.store.base import EphemeralLog, Store, ThreadLog
 from octavo.store.rollout import SessionMeta, stamp
 from octavo.store.thread import LoadedThread
+from octavo.tools.agents import AgentTools
 from octavo.tools.defaults import default_registry
 from octavo.tools.registry import Registry
 from octavo.tools.sessions import Sessions
 from octavo.tools.web_search import web_search
 
 if TYPE_CHECKING:
+    from octavo.api.goaling import Goaling
     from octavo.api.skilled import SkillBook
     from octavo.engine.hooks import SessionHooks
+    from octavo.engine.reviewer import Reviewer
+    from octavo.tools.base import Tool
+    from octavo.tools.python_repl import PythonRepl
 
 NOBODY: Final = "nobody is there to answer"
 HAND_OVER_S: Final = 10.0
@@ -71,6 +83,10 @@ class Opened(Struct):
     load: Load
     warnings: tuple[str, ...]
     commands: "Commands"
+    crew: Crew | None = None
+    repl: "PythonRepl | None" = None
+    reviewer: "Reviewer | None" = None
+    options: ThreadOptions = ThreadOptions()
     facts: dict[str, str] = {}
     home: str = ""
 
@@ -143,11 +159,13 @@ class Wiring:
 
     # ---- threads --------------------------------------------------------------------------
 
-    async def start(self, options: ThreadOptions, group: asyncio.TaskGroup) -> Opened:
+    async def start(
+        self, options: ThreadOptions, group: asyncio.TaskGroup, thread_id: ThreadId | None = None
+    ) -> Opened:
         """A new thread."""
         assert options.cwd is not None
-        loaded = self.settings(options.cwd)
-        thread_id = ThreadId(self._ids.uuid())
+        loaded = self.settings(options.cwd, options.flags)
+        thread_id = thread_id or ThreadId(self._ids.uuid())
         meta = self._meta(thread_id, options.cwd, options, loaded)
         log: ThreadLog = EphemeralLog() if options.ephemeral else self.store.create(meta)
         return await self._session(loaded, options, log, thread_id, group)
@@ -158,7 +176,7 @@ class Wiring:
         """A thread from disk."""
         before, log = self.store.open(thread)
         try:
-            loaded = self.settings(options.cwd or before.meta.cwd)
+            loaded = self.settings(options.cwd or before.meta.cwd, options.flags)
             return await self._session(loaded, options, log, before.id, group, before)
         except BaseException:
             log.close()
@@ -169,14 +187,14 @@ class Wiring:
     ) -> Opened:
         """A new thread that begins as another one is now."""
         before = self.store.read(thread)
-        loaded = self.settings(options.cwd or before.meta.cwd)
+        loaded = self.settings(options.cwd or before.meta.cwd, options.flags)
         thread_id = ThreadId(self._ids.uuid())
         log = self.store.fork(thread, self._meta(thread_id, loaded.cwd, options, loaded))
         return await self._session(loaded, options, log, thread_id, group, before)
 
     # ---- parts ----------------------------------------------------------------------------
 
-    def settings(self, cwd: str) -> Loaded:
+    def settings(self, cwd: str, more: Mapping[str, object] | None = None) -> Loaded:
         """The settings in force for a folder. Raises ConfigError."""
         given = self._given
         flags = dict(given.flags)
@@ -184,6 +202,7 @@ class Wiring:
             flags["model"] = given.model
         if given.provider is not None:
             flags["model_provider"] = given.provider
+        flags |= more or {}
         if not os.path.isdir(cwd):
             raise UsageError(f"there is no folder {cwd}", hint="check -C, or where you are")
         return load_settings(
@@ -214,14 +233,19 @@ class Wiring:
         sandbox = options.sandbox or self._sandbox(loaded)
         cwd = loaded.cwd
         profile = settle(sandbox.profile.rules, cwd, self._environ)
+        if options.reviewing:
+            profile = looking(profile)
         shell = user_shell(self._environ)
         book = self._skills(loaded, settings.model_context_window or info.context_window)
         hooks, said_of_hooks = self._hooks(
             loaded, options, group, thread_id, model_name, log, resumed=before is not None
         )
-        asked = options.approver is not None or answers(hooks)
+        reviewed = settings.approvals_reviewer != "user"
+        asked = options.approver is not None or answers(hooks) or reviewed
+        asked = asked and not options.reviewing
         approval = approval_word(settings) if asked else "never"
         held = held_back(self._environ, settings.shell_environment_policy)
+        ruling = Ruling(loaded)
         documents = project_instructions(cwd, self.home, settings)
         place = workspace(
             profile,
@@ -238,35 +262,75 @@ class Wiring:
                 date=today(self._clock.now_ms()),
                 timezone=timezone(self._environ),
                 approval=approval,
-                developer=settings.developer_instructions or "",
+                developer="\n\n".join(
+                    text for text in (options.role, settings.developer_instructions) if text
+                ),
                 project=documents.text,
                 project_folder=cwd if documents.text else "",
                 skills="" if book is None else book.text,
                 held_back=tuple(held),
+                approved=() if options.reviewing else ruling.approved,
                 with_environment=settings.include_environment_context,
             ),
         )
+        if options.reviewing:
+            only_inside(place, profile)
         tape = None if options.record is None else taped_to(options.record)
         clock = self._clock if tape is None else TapedClock(self._clock, tape)
         ids = self._ids if tape is None else TapedIds(self._ids, tape)
         commands = Commands(group)
         sessions = await commands.sessions()
+        repl = python_repl() if settings.features.get("python_repl") is True else None
+        crew = self._crew(settings, replace(options, meter=meter), group, thread_id, cwd)
+        goals = goals_of(settings, options, meter, before)
+        more = *(() if goals is None else goals.tools), *asking(settings, options, plan=False)
+        tools = self._tools(sessions, settings, info, options, crew, repl, more)
+        hidden = redactor(held)
+        audit = None
+        if settings.audit.enabled and not options.ephemeral:
+            secrets = None if hidden is None else hidden.text
+            audit = Audit(
+                settings,
+                profile,
+                home=self.home,
+                thread=thread_id,
+                approval=approval,
+                redact=secrets,
+            )
+            audit.workspace(place)
+
+        desk = Desk(
+            refuse, first=() if hooks is None else (hooks.permit,), remember=ruling.remember
+        )
+
+        def decides(approver: Approver) -> Approver:
+            return desk_for(desk, approver)
+
         parts = Parts(
             thread_id=thread_id,
             model=client,
             model_name=model_name,
             info=info,
-            tools=self._tools(sessions, settings, info, options),
+            tools=tools,
             log=log,
             clock=clock,
             ids=ids,
             tape=tape,
-            approver=hooks_first(hooks, Remembering(options.approver or refuse)),
-            end_commands=commands.end_all,
+            approver=decides(options.approver or refuse)
+            if audit is None
+            else audit.approver(options.approver or refuse, decides),
+            checkpoints=None
+            if options.ephemeral
+            else checkpoints_for(settings, profile, home=self.home, thread=thread_id, cwd=cwd),
+            audit=audit,
+            end_commands=commands.end_all if crew is None else ending(commands, crew),
             workspace=place,
-            instructions=self._instructions(settings),
+            instructions=options.base_instructions or self._instructions(settings),
             approval_policy=approval,
-            effort=settings.model_reasoning_effort or info.default_effort,
+            granular=granular_of(settings),
+            rules=ruling,
+            desk=desk,
+            effort=effort_of(options, settings) or info.default_effort,
             summary=settings.model_reasoning_summary if info.reasoning_summary else None,
             verbosity=settings.model_verbosity if info.verbosity else None,
             service_tier=settings.service_tier,
@@ -280,12 +344,15 @@ class Wiring:
             running_commands=sessions.described,
             hash_file=lambda path: short_hash(cwd, path),
             meter=meter,
-            redact=redactor(held),
+            redact=hidden,
             hooks=hooks,
-            notify=self._notify(settings, thread_id, cwd),
+            notify=None if options.reviewing else self._notify(settings, thread_id, cwd),
             named_skills=None if book is None else book.named,
+            goals=None if goals is None else goals.keeper,
+            planning=self._planning(settings, options, profile, tools, sandbox.wish, audit),
         )
         warnings = [*loaded.warnings, *documents.warnings, *profile.warnings, *said_of_hooks]
+        warnings += ruling.warnings
         warnings += () if book is None else book.warnings
         if is_limited(profile):
             warnings.append(HOSTS_NOTE)
@@ -294,6 +361,18 @@ class Wiring:
                 f"nothing is known about the model {model_name!r}: usual limits are assumed"
             )
         session = loaded_session(parts, before)
+        if goals is not None:
+            goals.begin(session)
+        ruling.place = place
+        reviewer = None
+        if reviewed and approval in ("on-request", "granular"):
+            reviewer = reviewer_for(session, settings, options)
+            desk.reviewers.append(reviewer)
+        ruling.warn = desk.warn = lambda text: session.publish(events.Warned(message=text))
+        if audit is not None:
+            audit.warn = lambda text: session.publish(events.Warned(message=text))
+        if crew is not None:
+            crew.parent_session = session
         if hooks is not None:
             hooks.publish = session.publish
         opened = Opened(
@@ -302,6 +381,10 @@ class Wiring:
             home=self.home,
             warnings=tuple(dict.fromkeys(warnings)),
             commands=commands,
+            crew=crew,
+            repl=repl,
+            reviewer=reviewer,
+            options=replace(options, meter=meter),
             facts={
                 "folder": cwd,
                 "model": model_name,
@@ -362,18 +445,78 @@ class Wiring:
         return Sandbox(PermissionProfile(rules, cwd=loaded.cwd))
 
     @staticmethod
+    def _crew(
+        settings: Settings,
+        options: ThreadOptions,
+        group: asyncio.TaskGroup,
+        thread_id: ThreadId,
+        cwd: str,
+    ) -> Crew | None:
+        """Who may be started to help; None where nobody may."""
+        limits = limits_of(settings.agents)
+        if not limits.enabled or options.depth >= limits.depth or options.reviewing:
+            return None
+        crew = Crew(limits, options, group)
+        crew.parent, crew.cwd = thread_id, cwd
+        return crew
+
+    @staticmethod
     def _tools(
-        sessions: Sessions, settings: Settings, info: ModelInfo, options: ThreadOptions
+        sessions: Sessions,
+        settings: Settings,
+        info: ModelInfo,
+        options: ThreadOptions,
+        crew: Crew | None,
+        repl: "PythonRepl | None",
+        more: "tuple[Tool, ...]" = (),
     ) -> Registry:
+        agents: tuple[Tool, ...] = () if crew is None else (AgentTools(crew),)
+        if repl is not None:
+            agents += (repl,)
         return default_registry(
             sessions,
-            patch="freeform" if info.freeform_patch else "function",
+            patch=None
+            if options.reviewing
+            else ("freeform" if info.freeform_patch else "function"),
             plan=settings.tools.update_plan.enabled,
             search=web_search(settings.web_search) if info.known else None,
-            more=options.tools,
+            more=(*agents, *more, *options.tools),
             allow_login=settings.allow_login_shell,
             poll_ms=settings.background_terminal_max_timeout,
         )
+
+    def _planning(
+        self,
+        settings: Settings,
+        options: ThreadOptions,
+        profile: EffectiveProfile,
+        tools: Registry,
+        wish: Wish,
+        audit: Audit | None,
+    ) -> "Callable[[Workspace], Planning]":
+        """What is different in a turn of plan mode, once there is one."""
+        made: list[Callable[[Workspace], Planning]] = []
+
+        def planning(usual: "Workspace") -> "Planning":
+            if not made:
+                from octavo.api.planning import InPlanMode  # noqa: PLC0415 - with the first plan
+
+                made.append(
+                    InPlanMode(
+                        profile,
+                        launcher=self._launcher,
+                        wish=wish,
+                        tools=tools,
+                        more=asking(settings, options, plan=True),
+                        trusted=options.tools,
+                        effort=settings.plan_mode_reasoning_effort,
+                        told=settings.include_collaboration_mode_instructions,
+                        watch=None if audit is None else audit.workspace,
+                    )
+                )
+            return made[0](usual)
+
+        return planning
 
     def _skills(self, loaded: Loaded, window: int | None) -> "SkillBook | None":
         """The skills of a folder; None where there are none, and nothing is loaded."""
@@ -462,11 +605,50 @@ class Wiring:
             cli_version=__version__,
             session_id=thread_id,
             source=options.source,
-            thread_source="user",
+            thread_source="user" if options.parent is None else "subagent",
+            parent_thread_id=None if options.parent is None else ThreadId(options.parent),
             model_provider=loaded.settings.model_provider,
-            base_instructions={"text": self._instructions(loaded.settings)},
+            base_instructions={
+                "text": options.base_instructions or self._instructions(loaded.settings)
+            },
             runtime_workspace_roots=(cwd,),
         )
+
+
+def looking(profile: EffectiveProfile) -> EffectiveProfile:
+    """The profile of a reviewer."""
+    from octavo.api.planning import read_only  # noqa: PLC0415 - seldom needed
+
+    return read_only(profile)
+
+
+def only_inside(place: "Workspace", profile: EffectiveProfile) -> None:
+    """Nothing of a reviewer runs outside the sandbox, whatever rules say."""
+    from octavo.api.planning import LooksOnly, inside_only  # noqa: PLC0415 - seldom needed
+
+    place.launcher, place.access = inside_only(place.launcher), LooksOnly(profile)
+
+
+def goals_of(
+    settings: Settings, options: ThreadOptions, meter: Meter, before: LoadedThread | None
+) -> "Goaling | None":
+    """The goal of a thread, where threads may have one; else nothing is loaded."""
+    if settings.features.get("goals") is not True or options.depth or options.reviewing:
+        return None
+    from octavo.api.goaling import Goaling  # noqa: PLC0415 - only where the switch is on
+
+    return Goaling(settings.goals.max_goal_token_budget, meter, before)
+
+
+def asking(settings: Settings, options: ThreadOptions, *, plan: bool) -> "tuple[Tool, ...]":
+    """The tool that asks a person, where one answers and the mode allows it."""
+    allowed = settings.tools.experimental_request_user_input.enabled and not options.depth
+    wanted = plan or settings.features.get("default_mode_request_user_input") is True
+    if options.questioner is None or not (allowed and wanted):
+        return ()
+    from octavo.tools.ask import RequestUserInput  # noqa: PLC0415 - seldom offered
+
+    return (RequestUserInput(options.questioner),)
 
 
 def loaded_session(parts: Parts, before: LoadedThread | None) -> Session:
@@ -488,13 +670,10 @@ def answers(hooks: "SessionHooks | None") -> bool:
     return hooks is not None and hooks.wants("PermissionRequest")
 
 
-def hooks_first(hooks: "SessionHooks | None", approver: Approver) -> Approver:
-    """Whoever approves, after the hooks."""
-    if hooks is None:
-        return approver
-    from octavo.engine.hooks import HooksFirst  # noqa: PLC0415 - loaded already, with the hooks
-
-    return HooksFirst(hooks, approver)
+def desk_for(desk: Desk, person: Approver) -> Approver:
+    """The desk, with whoever is asked at last."""
+    desk.person = person
+    return desk
 
 
 def surroundings_of(before: LoadedThread) -> Surroundings | None:
@@ -503,6 +682,45 @@ def surroundings_of(before: LoadedThread) -> Surroundings | None:
         return convert(before.world_state, Surroundings)
     except ValidationError:
         return None
+
+
+def ending(commands: Commands, crew: Crew) -> Callable[[], Awaitable[None]]:
+    """Ends what a stopped turn leaves: commands, and agents at work."""
+
+    async def end() -> None:
+        await commands.end_all()
+        await crew.interrupt_all()
+
+    return end
+
+
+def effort_of(options: ThreadOptions, settings: Settings) -> Effort | None:
+    """How hard the model thinks, where somebody said it."""
+    named = options.effort
+    if named is None:
+        return settings.model_reasoning_effort
+    try:
+        found: Effort = convert(named, Effort)
+    except ValidationError:
+        raise UsageError(f"{named!r} is no reasoning effort") from None
+    return found
+
+
+def python_repl() -> "PythonRepl":
+    """The Python tool, which is seldom switched on."""
+    from octavo.tools.python_repl import PythonRepl  # noqa: PLC0415 - seldom wanted
+
+    return PythonRepl()
+
+
+def reviewer_for(session: Session, settings: Settings, options: ThreadOptions) -> "Reviewer":
+    """A model that answers in place of a person."""
+    from octavo.engine.reviewer import Reviewer  # noqa: PLC0415 - seldom wanted
+
+    own = settings.auto_review
+    return Reviewer(
+        session, policy=own.policy, model=own.model, user_present=options.approver is not None
+    )
 
 
 def taped_to(path: str) -> Tape:
@@ -557,10 +775,10 @@ def redactor(held: Mapping[str, str]) -> Redactor | None:
 
 
 def approval_word(settings: Settings) -> str:
-    """The approval policy in one word; granular ones ask."""
+    """The approval policy in one word."""
     policy = settings.approval_policy
     if not isinstance(policy, str):
-        return "on-request"
+        return "granular"
     return "on-request" if policy == "on-failure" else policy
 
 

@@ -102,7 +102,11 @@ from octavo.exec.words import COLOURS, MODES, options_from
 @click.option(
     "--dangerously-bypass-hook-trust", is_flag=True, help="Run hooks that nobody has reviewed."
 )
-@click.option("--approve-for-me", is_flag=True, hidden=True)
+@click.option(
+    "--approve-for-me",
+    is_flag=True,
+    help="A model reviews what needs an approval; what it does not allow is refused.",
+)
 def command(words: tuple[str, ...], **given: object) -> int:
     """Do one piece of work and end: PROMPT as an argument, from standard input, or both.
 

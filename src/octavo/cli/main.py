@@ -17,7 +17,15 @@ COMMANDS: Final = {
     "archive": ("octavo.cli.threads:archive", "Put a thread aside."),
     "unarchive": ("octavo.cli.threads:unarchive", "Bring a thread back."),
     "delete": ("octavo.cli.threads:delete", "Remove a thread for good."),
+    "app-server": (
+        "octavo.cli.appserver:command",
+        "Serve editors and clients in other languages.",
+    ),
     "replay": ("octavo.cli.replay:command", "Play a recorded session again, and compare."),
+    "undo": ("octavo.cli.undo:undo", "Put files back as they were before a turn."),
+    "redo": ("octavo.cli.undo:redo", "Take an undo back."),
+    "diff": ("octavo.cli.undo:diff", "Show what a thread changed."),
+    "audit": ("octavo.cli.audit:audit", "Check and read the record of what was done."),
     "sandbox": ("octavo.cli.sandbox:command", "Run a command inside the sandbox."),
     "apply-patch": ("octavo.cli.apply_patch:command", "Change files as a patch says, or none."),
     "demo": (
@@ -29,6 +37,7 @@ COMMANDS: Final = {
         "Say what this machine can enforce, and what would help.",
     ),
     "models": ("octavo.cli.models:command", "List known models; ask a server what it can do."),
+    "execpolicy": ("octavo.cli.execpolicy:group", "Say what rule files decide about a command."),
     "hooks": ("octavo.cli.hooks:command", "Show the hooks of this folder; let them run or not."),
     "skills": ("octavo.cli.skills:command", "List the skills of this folder."),
     "prompts": ("octavo.cli.prompts:command", "List the prompts you keep in files."),

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from octavo.config.extras import STATE
 from octavo.config.look import read_regular
 from octavo.policy.paths import printable
 from octavo.protocol.errors import ConfigError
@@ -114,29 +115,65 @@ def set_trust(home: str, entries: Mapping[str, Entry | None]) -> None:
 
     Raises ConfigError when the file cannot be read or written; then it is as it was.
     """
-    import tomlkit  # noqa: PLC0415 -- only for the commands that change settings
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415 -- only for changes
 
     path = Path(os.path.realpath(Path(home) / MAIN_FILE))
     shown = printable(str(path))
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else "")
-        hooks = document.setdefault("hooks", tomlkit.table(is_super_table=True))
-        state = hooks.setdefault("state", tomlkit.table(is_super_table=True))
-        for key, entry in entries.items():
-            if entry is None:
-                state.pop(key, None)
-                continue
-            table = tomlkit.table()
-            for name, value in msgspec.to_builtins(entry).items():
-                if value is not None:
-                    table[name] = value
-            state[key] = table
-        _replace(path, tomlkit.dumps(document))
-    except (TOMLKitError, UnicodeError) as wrong:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        _replace(path, edited(before, entries))
+    except (TOMLKitError, ValueError) as wrong:
         raise ConfigError(f"not valid TOML: {wrong}", file=shown) from wrong
     except OSError as wrong:
         raise ConfigError(f"cannot be written: {wrong.strerror or wrong}", file=shown) from wrong
+
+
+def edited(text: str, entries: Mapping[str, Entry | None]) -> str:
+    """Settings with other entries, and nothing else changed. Raises ValueError for bad TOML."""
+    import tomllib  # noqa: PLC0415 -- only for changes
+
+    import tomlkit  # noqa: PLC0415 -- only for the commands that change settings
+
+    wanted = tomllib.loads(text)
+    state = wanted.setdefault("hooks", {}).setdefault(STATE, {})
+    document = tomlkit.parse(text)
+    written = _inner(_inner(document, "hooks"), STATE)
+    for key, entry in entries.items():
+        state.pop(key, None)
+        written.pop(key, None)
+        if entry is not None:
+            value = msgspec.to_builtins(entry)
+            state[key] = {name: one for name, one in value.items() if one is not None}
+            table = _table_for(written)
+            table.update(state[key])
+            written[key] = table
+    result = tomlkit.dumps(document)
+    if _without_empty(tomllib.loads(result)) != _without_empty(wanted):
+        raise ValueError("this file is too intricate to be changed by a program")
+    return result
+
+
+def _inner(outer: Any, name: str) -> Any:  # noqa: ANN401 - tomlkit's own tables
+    """The table of that name, made where it is missing."""
+    if name not in outer:
+        outer[name] = _table_for(outer, is_super=True)
+    return outer[name]
+
+
+def _table_for(outer: Any, *, is_super: bool = False) -> Any:  # noqa: ANN401 - the same
+    """A new table of the kind that may stand in this one."""
+    import tomlkit  # noqa: PLC0415 -- loaded already
+    from tomlkit.items import InlineTable  # noqa: PLC0415 -- loaded already
+
+    if isinstance(outer, InlineTable):
+        return tomlkit.inline_table()
+    return tomlkit.table(is_super_table=is_super)
+
+
+def _without_empty(table: dict[str, Any]) -> dict[str, Any]:
+    """The same settings without tables that say nothing."""
+    hooks = {key: value for key, value in table.get("hooks", {}).items() if value != {}}
+    return {**{key: value for key, value in table.items() if key != "hooks"}, "hooks": hooks}
 
 
 def _replace(path: Path, text: str) -> None:

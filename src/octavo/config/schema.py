@@ -46,6 +46,9 @@ class GranularApproval(Struct, frozen=True, kw_only=True):
 class AutoReview(Struct, frozen=True, kw_only=True):
     """`[auto_review]`."""
 
+    model: str | None = None
+    """Which model reviews; None: the one that works. Octavo's own key."""
+
     policy: str | None = None
     """What the reviewing model is told; None: the text that is built in."""
 
@@ -124,6 +127,51 @@ class ModelPrice(Struct, frozen=True, kw_only=True):
     output: Annotated[float, Meta(ge=0)]
     cached_input: Annotated[float, Meta(ge=0)] | None = None
     """None: like `input`."""
+
+
+class UndoSettings(Struct, frozen=True, kw_only=True):
+    """`[undo]`: file states kept around each turn. Octavo's own."""
+
+    enabled: bool = True
+    max_bytes: Positive = 1 << 30
+    """For all of them together; the oldest go first."""
+    max_file_bytes: Positive = 32 << 20
+    """A larger file is named, not kept."""
+    required: bool = False
+    """True: nothing is changed in a turn whose checkpoint could not be taken."""
+
+
+class AuditSettings(Struct, frozen=True, kw_only=True):
+    """`[audit]`: a hash-chained record of what was done. Octavo's own."""
+
+    enabled: bool = True
+    fsync: bool = False
+    """True: each line is forced to the disk."""
+
+
+class MemorySettings(Struct, frozen=True, kw_only=True):
+    """`[memories]`: what earlier threads taught; `features.memories = true` switches it on."""
+
+    generate_memories: bool = True
+    """Threads that have been idle are read in the background and remembered."""
+    use_memories: bool = True
+    """New threads are told the summary."""
+    max_raw_memories_for_consolidation: Annotated[int, Meta(ge=1, le=4_096)] = 256
+    max_unused_days: Annotated[int, Meta(ge=0, le=365)] = 30
+    """What nobody has used for longer is no longer merged."""
+    max_rollout_age_days: Annotated[int, Meta(ge=0, le=90)] = 10
+    max_rollouts_per_startup: Annotated[int, Meta(ge=1, le=128)] = 2
+    min_rollout_idle_hours: Annotated[int, Meta(ge=1, le=48)] = 6
+    min_rate_limit_remaining_percent: Annotated[int, Meta(ge=0, le=100)] = 25
+    """Accepted; Octavo does not know what a provider would still allow."""
+    disable_on_external_context: bool = False
+    """A thread that searched the web or used an MCP server is not remembered."""
+    dedicated_tools: bool = False
+    """Accepted, not yet used."""
+    extract_model: str | None = None
+    """Reads threads; None: the model of the thread that runs."""
+    consolidation_model: str | None = None
+    """Merges; None: the model of the thread that runs."""
 
 
 class Goals(Struct, frozen=True, kw_only=True):
@@ -249,6 +297,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Which credentials commands may not read: the stores in the home folder, with `all` the
     workspace's `.env` files too. Octavo's own key."""
     budget: BudgetLimits = BudgetLimits()
+    undo: UndoSettings = UndoSettings()
+    audit: AuditSettings = AuditSettings()
     model_prices: Mapping[str, ModelPrice] = {}
     """By model name; beats what Octavo knows. Octavo's own key."""
     allow_login_shell: bool = True
@@ -268,7 +318,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mcp_oauth_credentials_store: Literal["auto", "file", "keyring"] = "auto"
     mcp_oauth_callback_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
     mcp_oauth_callback_url: str | None = None
-    memories: Raw = {}
+    memories: MemorySettings = MemorySettings()
     skills: Raw = {}
     hooks: Raw = {}
     plugins: Raw = {}
@@ -320,7 +370,10 @@ TABLES: Final[Mapping[tuple[str, ...], type[Struct]]] = {
     ("tools", "update_plan"): UpdatePlan,
     ("tools", "experimental_request_user_input"): RequestUserInput,
     ("goals",): Goals,
+    ("memories",): MemorySettings,
     ("budget",): BudgetLimits,
+    ("undo",): UndoSettings,
+    ("audit",): AuditSettings,
     ("model_prices", "*"): ModelPrice,
     ("history",): History,
     ("analytics",): Switch,

@@ -31,10 +31,16 @@ CONTEXT_MARKS: Final = (
     "<context_summary>",
     "<skill>",
     "<hook",
+    "<goal_context>",
+    "<review_result>",
     "# AGENTS.md instructions for ",
 )
 """How messages begin that stand under the user's name and are ours."""
-OWN_DEVELOPER: Final = ("<permissions instructions>", "<skills_instructions>")
+OWN_DEVELOPER: Final = (
+    "<permissions instructions>",
+    "<skills_instructions>",
+    "<collaboration_mode>",
+)
 
 PROMPT: Final = """\
 The conversation is about to be shortened. Write the handoff for whoever goes on with this work and \

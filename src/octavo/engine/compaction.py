@@ -67,9 +67,12 @@ def shortened(session: Session, before: tuple[HistoryItem, ...], summary: str) -
         running=parts.running_commands(),
         hash_file=parts.hash_file,
     )
+    objective = None if parts.goals is None else parts.goals.objective
+    if objective is not None:
+        ledger = replace(ledger, goal=objective)
     new = replacement(
         before,
-        opening=opening(parts.workspace.surroundings),
+        opening=opening(session.here.surroundings),
         summary=summary,
         ledger=ledger,
         limits=session.limits,

@@ -29,8 +29,19 @@ ASK_WORDS: Final = {
     "on-request": "When a command really needs more (the network, a folder outside), run it with "
     '`sandbox_permissions: "require_escalated"` and a short `justification` that the user can '
     "answer with yes or no. Do not ask for what works without.",
-    "untrusted": "Every command that is not plainly a read is shown to the user first.",
+    "untrusted": "Every command that is not plainly a read is shown to the user first. Do not set "
+    "`sandbox_permissions`: when the sandbox refuses something, the user is asked by itself.",
+    "plan": "While planning, nothing runs outside the sandbox: do not set `sandbox_permissions`.",
+    "granular": "The user answers some kinds of questions; others are refused by themselves. Do not "
+    "set `sandbox_permissions`: when the sandbox refuses something, that is looked after.",
 }
+HOW_RULES_WORK: Final = (
+    "A script is judged command by command; redirections, variables and substitutions make it one "
+    "piece that no rule speaks of. With a `prefix_rule` propose the first words of commands to allow "
+    "from now on, as narrow as they are useful (`git pull`, not `git`; no shells, interpreters, "
+    "`sudo` or `rm`)."
+)
+MOST_APPROVED: Final = 100
 
 
 NO_SKILLS: Final = "<skills_instructions>\nThere are no skills any more.\n</skills_instructions>"
@@ -68,6 +79,10 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     with_environment: bool = True
     skills: str = ""
     """The list of skills, as the model gets it."""
+    approved: tuple[str, ...] = ()
+    """First words of commands that rules allow, outside the sandbox."""
+    mode: str = ""
+    """`plan`, or nothing for the usual way of working together."""
     held_back: tuple[str, ...] = ()
     """Variables that commands do not get, because their names look like secrets."""
 
@@ -78,6 +93,8 @@ def opening(here: Surroundings) -> tuple[Message, ...]:
     developer.append(permissions_text(here))
     if here.developer:
         developer.append(here.developer)
+    if here.mode:
+        developer.append(mode_text(here.mode))
     user = []
     if here.project:
         user.append(project_text(here))
@@ -99,6 +116,8 @@ def changes(before: Surroundings, now: Surroundings) -> tuple[Message, ...]:
         developer.append(permissions_text(now))
     if now.developer and before.developer != now.developer:
         developer.append(now.developer)
+    if now.mode != before.mode:
+        developer.append(mode_text(now.mode))
     if developer:
         found.append(message("developer", developer))
     user = []
@@ -111,6 +130,13 @@ def changes(before: Surroundings, now: Surroundings) -> tuple[Message, ...]:
     if user:
         found.append(message("user", user))
     return tuple(found)
+
+
+def mode_text(mode: str) -> str:
+    """What the model is told when a way of working together begins."""
+    from octavo.engine import modes  # noqa: PLC0415 - most threads know only the usual one
+
+    return modes.mode_text(mode)
 
 
 def escape(text: str) -> str:
@@ -142,6 +168,15 @@ def permissions_text(here: Surroundings) -> str:
         names = ", ".join(f"`{name}`" for name in here.held_back)
         lines.append(f"Held back from the environment of commands: {names}.")
     lines.append(ASK_WORDS.get(here.approval, ASK_WORDS["on-request"]))
+    if here.approval == "on-request":
+        lines.append(HOW_RULES_WORK)
+    if here.approved:
+        shown = ", ".join(f"`{words}`" for words in here.approved[:MOST_APPROVED])
+        more = len(here.approved) - MOST_APPROVED
+        lines.append(
+            "Commands that begin with these words run without asking, outside the sandbox: "
+            f"{shown}{f' and {more} more' if more > 0 else ''}."
+        )
     return tagged("permissions instructions", "\n".join(lines))
 
 

@@ -32,6 +32,8 @@ from octavo.engine.turn import (
     RunTool,
     Sample,
     SampleFailed,
+    State,
+    Steer,
     StopSampling,
     ToolDone,
     TurnMachine,
@@ -42,6 +44,7 @@ from octavo.protocol.errors import LimitReached, ModelError, ModelErrorKind, Oct
 from octavo.protocol.events import Retrying
 from octavo.protocol.history import CustomToolCall, FunctionCall, ToolCallItem, Unknown
 from octavo.protocol.ids import CallId, ItemId
+from octavo.protocol.items import ProposedPlan
 from octavo.tools.base import ToolCall, ToolOutput, failed
 
 PREPARE_S: Final = 0.001
@@ -75,12 +78,15 @@ class Driver:
     def __init__(self, session: Session, frame: TurnFrame) -> None:
         self._session = session
         self._frame = frame
+        planning = frame.planning
+        self._tools = session.parts.tools if planning is None else planning.tools
+        self._goals = session.parts.goals if planning is None else None
         self._machine = TurnMachine(retries=session.parts.stream_retries)
         self._inbox: asyncio.Queue[Input | Streamed] = asyncio.Queue()
         self._sample = 0
         self._sampling: asyncio.Task[None] | None = None
         self._running: dict[CallId, Running] = {}
-        self._display = Display(frame.turn_id)
+        self._display = Display(frame.turn_id, plans=planning is not None)
         self._unreachable_since: float | None = None
         self._finish: Finish | None = None
         self._prepare: asyncio.TimerHandle | None = None
@@ -104,6 +110,8 @@ class Driver:
 
     async def run(self, begin: Begin) -> Finish:
         """Work until the turn is over."""
+        if self._goals is not None:
+            self._goals.begin()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -177,29 +185,51 @@ class Driver:
                 self._finish = command
 
     def _ask_to_end(self) -> None:
-        """Whoever may object is asked: hooks, while the queue stays open for the user."""
+        """Whoever may object is asked: hooks, while the queue stays open for the user; then the
+        goal."""
         hooks = self._session.parts.hooks
         if hooks is None:
-            self.tell(MayEnd())
+            self.tell(self._may_end())
             return
 
         async def ask() -> None:
             said = await hooks.may_end(self._frame.turn_id, self._frame.last_message)
-            self.tell(MayEnd(tuple(self._session.named(one) for one in said.messages)))
+            if said.messages:
+                self.tell(MayEnd(tuple(self._session.named(one) for one in said.messages)))
+            else:
+                self.tell(self._may_end())
 
         self.beside(ask())
+
+    def _may_end(self) -> MayEnd | Failed:
+        """What the goal says when nobody else objects."""
+        try:
+            message = None if self._goals is None else self._goals.go_on()
+        except OctavoError as error:  # the disk
+            return Failed(str(error), "store", error.hint, error.exit_code)
+        return MayEnd(() if message is None else (self._session.named(message),))
+
+    async def _spent_up(self) -> None:
+        """The goal's budget may have been spent in the middle of the work."""
+        if self._goals is None or self._machine.state not in (State.SAMPLING, State.SETTLING):
+            return
+        message = self._goals.spent_up()
+        if message is not None:
+            await self._feed(Steer((self._session.named(message),)))
 
     # ---- the model ----------------------------------------------------------------------------
 
     def _begin_sampling(self, command: Sample) -> None:
         self._sample += 1
-        self._display = Display(self._frame.turn_id)
+        self._display = Display(self._frame.turn_id, plans=self._frame.planning is not None)
         work = self._ask(self._sample, command)
         self._sampling = self._group.create_task(work, name=f"response {self._sample}")
         if self._sample == 1:
             # after the request has gone out: while the model thinks, there is time
             loop = asyncio.get_running_loop()
             self._prepare = loop.call_later(PREPARE_S, self._frame.context.launcher.prepare)
+            if self._frame.guard is not None:
+                self._frame.guard.begin_soon()
 
     async def _stop_sampling(self) -> None:
         self._sample += 1  # what is still in the queue belongs to nobody
@@ -227,6 +257,8 @@ class Driver:
         """Before each request: is there anything left to spend, and does the history fit?"""
         session = self._session
         session.parts.meter.check(session.parts.clock.monotonic())
+        if self._goals is not None:
+            self._goals.check()
         if session.too_long:
             from octavo.engine.compaction import compact  # noqa: PLC0415 - seldom needed
 
@@ -259,12 +291,17 @@ class Driver:
             case ItemDone(item=item) if not isinstance(item, Unknown):
                 named = self._session.named(item)
                 await self._feed(ItemArrived(named))
-                completed = self._display.completed(named)
-                if completed is not None:
-                    self._session.completed(self._frame, completed)
+                finished = self._display.finished(named)
+                for one in finished:
+                    self._session.completed(self._frame, one)
+                if any(isinstance(one, ProposedPlan) for one in finished):
+                    # the last words of a turn are all of them, the plan too
+                    texts = (getattr(one, "text", "") for one in finished)
+                    self._frame.last_message = "\n\n".join(texts)
             case Done(usage=usage, end_turn=end_turn, response_id=response_id):
                 self._session.counted(self._frame, usage, response_id)
                 await self._feed(ResponseDone(end_turn))
+                await self._spent_up()
             case _:
                 return
 
@@ -303,7 +340,7 @@ class Driver:
         asked = tool_call(call)
         running = Running(
             call,
-            exclusive=not self._session.parts.tools.parallel(asked),
+            exclusive=not self._tools.parallel(asked),
             began=self._session.parts.clock.monotonic(),
         )
         earlier = [
@@ -312,6 +349,10 @@ class Driver:
             if not other.done.is_set() and (running.exclusive or other.exclusive)
         ]
         self._running[asked.call_id] = running
+        if self._goals is not None:
+            self._goals.called(asked.name)
+        if self._session.parts.desk is not None:
+            self._session.parts.desk.expect(asked.call_id)
         running.task = self._group.create_task(
             self._run_tool(running, asked, earlier), name=f"tool {asked.name} {asked.call_id}"
         )
@@ -321,7 +362,7 @@ class Driver:
         """A task that is cancelled before its first step answers nothing by itself."""
         if not running.began_work:
             running.done.set()
-            answer = failed(self._session.parts.tools.aborted(asked, 0.0))
+            answer = failed(self._tools.aborted(asked, 0.0))
             self.tell(self._answered(running.call, asked.call_id, answer))
 
     async def _run_tool(self, running: Running, asked: ToolCall, earlier: list[Running]) -> None:
@@ -331,14 +372,18 @@ class Driver:
         try:
             for other in earlier:
                 await other.done.wait()
+            if self._frame.guard is not None:
+                await self._frame.guard.ready(asked.name)
             answer = await self._call(running, asked)
         except asyncio.CancelledError:
             elapsed = parts.clock.monotonic() - running.began
-            answer = failed(parts.tools.aborted(asked, elapsed))
+            answer = failed(self._tools.aborted(asked, elapsed))
         except OctavoError as error:
             answer = failed(str(error))
         finally:
             running.done.set()
+            if parts.desk is not None:
+                parts.desk.over(asked.call_id)
         if parts.redact is not None:
             answer = replace(answer, output=parts.redact.content(answer.output))
         self.tell(self._answered(running.call, asked.call_id, answer))
@@ -352,11 +397,11 @@ class Driver:
         parts, context = self._session.parts, self._frame.context
         hooks = parts.hooks
         if hooks is None:
-            return await parts.tools.run(asked, context)
+            return await self._tools.run(asked, context)
         before = await hooks.before(asked, context)
         if before.answer is not None:
             return replace(before.answer, also=(*before.also, *before.answer.also))
-        answer = await parts.tools.run(before.call, context)
+        answer = await self._tools.run(before.call, context)
         if parts.redact is not None:
             answer = replace(answer, output=parts.redact.content(answer.output))
         answer = replace(answer, also=(*before.also, *answer.also))

@@ -72,6 +72,7 @@ class SessionHooks:
         *,
         told: Told,
         keep: Keep,
+        forget: Callable[[], None] | None = None,
         resumed: bool = False,
     ) -> None:
         self._hooks = tuple(hooks)
@@ -79,6 +80,8 @@ class SessionHooks:
         self._background = background
         self._told = told
         self._keep = keep
+        self._forget = forget
+        """At the end: removes what was kept, for threads that leave nothing."""
         self._start: str | None = "resume" if resumed else "startup"
         """What the session's start is to be told as; None: it has been told."""
         self._continued = 0
@@ -299,6 +302,8 @@ class SessionHooks:
             self._open = False
             await self._ask("SessionEnd", (reason,), {"reason": reason})
             await self._background.close()
+        if self._forget is not None:
+            self._forget()
 
     # ---- asking ---------------------------------------------------------------------------
 

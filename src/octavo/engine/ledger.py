@@ -9,7 +9,7 @@ from disk has it too.
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +23,9 @@ from octavo.protocol.history import (
     ToolOutputItem,
     output_text,
 )
-from octavo.protocol.ids import CallId
+
+if TYPE_CHECKING:
+    from octavo.protocol.ids import CallId
 
 OPEN: Final = "<ledger>\n"
 CLOSE: Final = "\n</ledger>"

@@ -3,7 +3,6 @@
 Whole texts and streams: in a stream, what could be the beginning of a secret waits for the rest.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
@@ -31,7 +30,7 @@ class Redactor:
         found: dict[str, str] = {}
         for name, value in secrets.items():
             if len(value) >= SHORTEST and not PLAIN.fullmatch(value):
-                for form in (value, json.dumps(value)[1:-1], *value.splitlines()):
+                for form in (value, JSON.encode(value).decode()[1:-1], *value.splitlines()):
                     if len(form) >= SHORTEST:
                         found.setdefault(form, name)
         self._names = found

@@ -13,12 +13,12 @@ from msgspec import Struct
 from octavo.engine import turn as machine_room
 from octavo.engine.bus import Bus
 from octavo.engine.context import Surroundings
-from octavo.engine.session import Parts, Session, TurnFrame, Workspace
+from octavo.engine.session import Parts, Planning, Session, TurnFrame, Workspace
 from octavo.engine.tape import FORMAT, Header, Line, Tape, described
 from octavo.engine.turn import Input, TurnMachine
 from octavo.model.catalog import ModelInfo
 from octavo.model.events import ModelEvent
-from octavo.model.request import ModelRequest
+from octavo.model.request import ModelRequest, ToolSpec
 from octavo.protocol.approvals import ApprovalRequest, Decision
 from octavo.protocol.errors import OctavoError, UsageError
 from octavo.protocol.events import Event
@@ -147,6 +147,9 @@ class Player:
             "keep_unknown": lambda raw: self._session.keep_unknown(Unknown(raw=raw)),
             "completed": self._completed,
             "counted": self._counted,
+            "counted_elsewhere": lambda raw: self._session.counted_elsewhere(
+                msgspec.convert(raw, TokenUsage)
+            ),
             "restart": lambda items: self._session.restart([item_from(one) for one in items]),
             "told_about": self._context,
             "stream": lambda _: self._heard.ask(self._session.request(self._frame)),
@@ -197,6 +200,13 @@ class Player:
             None,  # type: ignore[arg-type]  # no tool runs
             msgspec.convert(args["schema"], TurnFrame.__annotations__["schema"]),
         )
+        planning = args.get("planning")
+        if planning is not None:
+            self._frame.planning = Planning(
+                workspace=self._session.parts.workspace,
+                tools=Specs(msgspec.convert(planning["tools"], tuple[ToolSpec, ...])),
+                effort=msgspec.convert(planning["effort"], Parts.__annotations__["effort"]),
+            )
         self._session.turn_id = self._frame.turn_id
 
     def _feed(self, args: Any) -> None:  # noqa: ANN401 - from the file

@@ -56,14 +56,14 @@ class Reviewer:
         policy: str | None = None,
         model: str | None = None,
         user_present: bool = False,
-        deadline_s: float = guardian.DEADLINE_S,
+        deadline_s: float | None = None,
         audit: Callable[[ApprovalRequest, Verdict], None] | None = None,
     ) -> None:
         self._session = session
         self._policy = policy
         self._model = model or session.parts.model_name
         self._user_present = user_present
-        self._deadline_s = deadline_s
+        self._deadline_s = deadline_s or guardian.DEADLINE_S
         self._audit = audit
         self._trunk: list[Message] = []
         self._cursor = 0

@@ -19,7 +19,7 @@ from octavo.protocol import events, items
 from octavo.protocol.content import UserInput
 from octavo.protocol.errors import InternalError, LimitReached, OctavoError, UsageError
 from octavo.protocol.history import KnownItem
-from octavo.protocol.ids import ItemId, TurnId
+from octavo.protocol.ids import CallId, ItemId, TurnId
 from octavo.store.rollout import TaskComplete, TaskStarted, TurnAborted, TurnContext
 from octavo.tools.base import ToolContext
 
@@ -37,16 +37,31 @@ class RunningTurn:
         *,
         load: Load,
         schema: OutputSchema | None = None,
+        mode: str = "",
     ) -> None:
+        """Raises UsageError for a mode that there is not."""
         parts = session.parts
+        self._place = parts.workspace
+        planning = None
+        if mode == "plan" and parts.planning is not None:
+            planning = parts.planning(parts.workspace)
+            self._place = planning.workspace
+        elif mode not in ("", "default"):
+            raise UsageError(f"there is no mode {mode!r} here", hint="default or plan")
         self.turn_id = TurnId(parts.ids.uuid())
         self._session = session
         self._inputs = tuple(inputs)
         self._load = load
         self._frame = TurnFrame(self.turn_id, self._context(), schema)
+        self._frame.planning = planning
         self._driver = Driver(session, self._frame)
+        if parts.checkpoints is not None and planning is None:
+            self._frame.guard = parts.checkpoints.guard(self.turn_id, self._warn, self._unguarded)
         if parts.tape is not None:
             kept = {"turn_id": self.turn_id, "schema": to_builtins(schema)}
+            if planning is not None:
+                tools = to_builtins(planning.tools.specs())
+                kept["planning"] = {"tools": tools, "effort": planning.effort}
             with parts.tape.outside("turn", kept):
                 pass
         self._began = parts.clock.monotonic()
@@ -59,16 +74,23 @@ class RunningTurn:
         """Do the turn. Never raises for what goes wrong inside: the ending says it."""
         session = self._session
         session.turn_id = self.turn_id
+        session.here = self._place
         session.publish(events.TurnStarted(turn_id=self.turn_id))
         try:
-            session.parts.meter.begin_turn()
+            self._count()
             self._write_beginning()
             finish = await self._work()
+            if session.parts.goals is not None and self._frame.planning is None:
+                session.parts.goals.over(interrupted=finish.outcome is Outcome.INTERRUPTED)
             if finish.outcome is Outcome.INTERRUPTED:
                 await session.parts.end_commands()
+            if self._frame.guard is not None:
+                await self._frame.guard.finish()
         except OctavoError as error:
             finish = failure(error)
         except asyncio.CancelledError:
+            if self._frame.guard is not None:
+                self._frame.guard.abandon()
             self._end(Finish(Outcome.INTERRUPTED))
             raise
         except BaseExceptionGroup as group:
@@ -79,6 +101,10 @@ class RunningTurn:
             if not known:
                 raise first from None
         return self._end(finish)
+
+    def _count(self) -> None:
+        """One more of the turns that may be had. Raises LimitReached."""
+        self._session.parts.meter.begin_turn()
 
     async def _work(self) -> Finish:
         hooks = self._session.parts.hooks
@@ -126,8 +152,7 @@ class RunningTurn:
     # ---- the frame ------------------------------------------------------------------------
 
     def _context(self) -> ToolContext:
-        parts = self._session.parts
-        place = parts.workspace
+        parts, place = self._session.parts, self._place
         return ToolContext(
             cwd=place.cwd,
             thread_id=parts.thread_id,
@@ -136,6 +161,8 @@ class RunningTurn:
             access=place.access,
             approver=parts.approver,
             approval_policy=parts.approval_policy,
+            granular=parts.granular,
+            rules=parts.rules,
             emit=self._emit,
             clock=parts.clock,
             ids=parts.ids,
@@ -146,8 +173,18 @@ class RunningTurn:
             pictures=parts.info.images,
         )
 
+    def _warn(self, text: str) -> None:
+        self._session.publish(events.Warned(message=text))
+
+    def _unguarded(self, error: OctavoError) -> None:
+        """The files could not be kept, and nothing may be changed without that."""
+        self._driver.tell(Failed(str(error), "store", error.hint, error.exit_code))
+
     def _emit(self, event: events.Event) -> None:
         """From tools: secrets taken out, finished items written first."""
+        desk = self._session.parts.desk
+        if desk is not None and isinstance(event, events.ItemStarted):
+            desk.passed(CallId(event.item.id))
         redact = self._session.parts.redact
         for shown in (event,) if redact is None else redact.events(event):
             self._show(shown)
@@ -190,10 +227,10 @@ class RunningTurn:
             ),
             TurnContext(
                 turn_id=self.turn_id,
-                cwd=parts.workspace.cwd,
+                cwd=self._place.cwd,
                 model=parts.model_name,
                 approval_policy=parts.approval_policy,
-                sandbox_policy=parts.workspace.policy,
+                sandbox_policy=self._place.policy,
                 effort=parts.effort,
                 summary=parts.summary or "auto",
             ),

@@ -21,8 +21,9 @@ from octavo.model.catalog import ModelInfo
 from octavo.model.client import ModelClient
 from octavo.model.events import ModelEvent
 from octavo.model.request import Effort, ModelRequest, OutputSchema, Summary, Verbosity
+from octavo.policy.rules import RuleSet
 from octavo.protocol import events, items
-from octavo.protocol.approvals import Approver
+from octavo.protocol.approvals import Approver, Granular
 from octavo.protocol.content import InputText
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.history import HistoryItem, KnownItem, Message, Unknown
@@ -47,6 +48,9 @@ from octavo.tools.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from octavo.engine.approvals import Desk
+    from octavo.engine.checkpoints import Checkpoints, Guard
+    from octavo.engine.goals import GoalKeeper
     from octavo.engine.hooks import SessionHooks
 
 PREFIXES = {
@@ -113,6 +117,12 @@ class Parts(Struct):
     end_commands: Callable[[], Awaitable[None]]
     """Ends what earlier calls left running."""
     approval_policy: str = "never"
+    granular: Granular | None = None
+    """Which kinds of question are put, when the policy is `granular`."""
+    rules: Callable[[], RuleSet] = RuleSet
+    """The rules for commands and hosts that are in force now."""
+    desk: "Desk | None" = None
+    """Where questions go, to put them in the order of calls and to add a reviewer."""
     effort: Effort | None = None
     summary: Summary | None = None
     verbosity: Verbosity | None = None
@@ -142,6 +152,23 @@ class Parts(Struct):
     OctavoError when nobody can be told."""
     named_skills: "Callable[[Sequence[str]], tuple[Message, ...]] | None" = None
     """The skills that the user's words name, as messages; None: there are none."""
+    checkpoints: "Checkpoints | None" = None
+    """Keeps the files as they are around each turn, for undo; None: nobody does."""
+    audit: Callable[[events.Event], None] | None = None
+    """Writes down what was done. Does not raise."""
+    goals: "GoalKeeper | None" = None
+    """What the thread works for by itself; None: it may have no goal."""
+    planning: "Callable[[Workspace], Planning] | None" = None
+    """What is different in a turn of plan mode; None: there is no such mode."""
+
+
+class Planning(Struct):
+    """What is different in a turn of plan mode."""
+
+    workspace: Workspace
+    """Commands write nothing."""
+    tools: Registry
+    effort: Effort | None = None
 
 
 class TurnFrame(Struct):
@@ -152,6 +179,10 @@ class TurnFrame(Struct):
     schema: OutputSchema | None = None
     usage: TokenUsage = TokenUsage()
     last_message: str | None = None
+    guard: "Guard | None" = None
+    """Sees to the file states around the turn."""
+    planning: Planning | None = None
+    """It is a turn of plan mode."""
 
 
 class Session:
@@ -168,6 +199,8 @@ class Session:
         windows: int = 0,
     ) -> None:
         self.parts = parts
+        self.here = parts.workspace
+        """Where the turn that runs, or the next one, works."""
         self.windows = windows
         """How often the history was shortened."""
         self.turn_id: TurnId | None = None
@@ -189,6 +222,8 @@ class Session:
     @taped(to_builtins)
     def publish(self, event: events.Event) -> None:
         """To everybody who listens."""
+        if self.parts.audit is not None:
+            self.parts.audit(event)
         if self.parts.tape is not None:
             self.parts.tape.say("event", to_builtins(event))
         self.bus.publish(event)
@@ -268,6 +303,11 @@ class Session:
             )
         )
 
+    @taped(to_builtins)
+    def counted_elsewhere(self, usage: TokenUsage) -> None:
+        """A part of this thread's work was paid for in another one."""
+        self.total += usage
+
     def named(self, item: Named) -> Named:
         """The item with an id that stays, whoever made it."""
         if item.id is not None:
@@ -287,14 +327,15 @@ class Session:
 
     def request(self, frame: TurnFrame) -> ModelRequest:
         """The next request: instructions and tools first, then the history as it was."""
-        parts = self.parts
+        parts, planning = self.parts, frame.planning
+        effort = parts.effort if planning is None else planning.effort or parts.effort
         return ModelRequest(
             model=parts.model_name,
             instructions=parts.instructions,
             input=self.history.prompt(pictures=parts.info.images),
-            tools=parts.tools.specs(),
+            tools=(parts.tools if planning is None else planning.tools).specs(),
             parallel_tool_calls=parts.info.parallel_tool_calls,
-            effort=parts.effort,
+            effort=effort,
             summary=parts.summary,
             verbosity=parts.verbosity,
             service_tier=parts.service_tier,
@@ -329,12 +370,12 @@ class Session:
         self.history = History(items_)
         self.windows += 1
         self.full, self.fresh = False, True
-        self.told = self.parts.workspace.surroundings
+        self.told = self.here.surroundings
         self.write(Other("world_state", to_builtins(self.told)))
 
     def context_items(self) -> tuple[Message, ...]:
         """What the model has to be told before the next words: all at first, then changes."""
-        return self.told_about(self.parts.workspace.surroundings)
+        return self.told_about(self.here.surroundings)
 
     @taped(to_builtins)
     def told_about(self, now: Surroundings) -> tuple[Message, ...]:

@@ -1,4 +1,7 @@
-"""A plain question on the terminal: once, always, no, stop."""
+"""A plain question on the terminal: once, in this thread, always by a rule, no, stop.
+
+What "always" would mean is shown before anybody can say it; where no rule would do, there is none.
+"""
 
 import asyncio
 import shlex
@@ -9,7 +12,11 @@ from octavo.exec.plain import plain
 from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision
 
 Ask = Callable[[str], Awaitable[str]]
-CHOICE: Final = "[y]es once, [a]lways in this thread, [n]o, [s]top? "
+CHOICE: Final = "[y]es once, [a]lways in this thread, {rule}[n]o (and why), [s]top? "
+RULE: Final = "by [r]ule, "
+RULES: Final = frozenset({"r", "rule"})
+NOES: Final = frozenset({"n", "no"})
+MOST_DENIALS: Final = 5
 ANSWERS: Final = {
     "y": Decision.allow_once,
     "yes": Decision.allow_once,
@@ -35,21 +42,42 @@ class TerminalApprover:
         """The answer; an end of input is a no."""
         async with self._one_at_a_time:
             self._note(question(request))
+            rule = rule_of(request)
+            choice = CHOICE.format(rule="" if rule is None else RULE)
             while True:
                 try:
-                    line = await self._ask(CHOICE)
+                    line = await self._ask(choice)
                 except EOFError:
                     self._note("\n")
                     return Decision.deny("nobody answered")
-                found = ANSWERS.get(line.strip().lower())
-                if found is not None:
-                    return found()
+                decision = answer(line, rule)
+                if decision is not None:
+                    return decision
+
+
+def answer(line: str, rule: tuple[str, ...] | None) -> Decision | None:
+    """What a line means; None: nothing."""
+    text = line.strip()
+    word, _, rest = text.partition(" ")
+    if rest.strip() and word.lower() in NOES:
+        return Decision.deny(rest.strip())
+    if rule is not None and text.lower() in RULES:
+        return Decision.allow_always(rule)
+    found = ANSWERS.get(text.lower())
+    return None if found is None else found()
+
+
+def rule_of(request: ApprovalRequest) -> tuple[str, ...] | None:
+    """The rule that "always" would make; None: there is none."""
+    return request.proposed_rule if isinstance(request, CommandApproval) else None
 
 
 def question(request: ApprovalRequest) -> str:
     """What is to be decided, in full: the exact command or files, and why."""
     if isinstance(request, CommandApproval):
         where = "outside the sandbox" if request.escalated else "in the sandbox"
+        if request.covers_retry:
+            where += " (and again outside it, if the sandbox refuses something)"
         head = f"\nMay this command run {where}, in {plain(request.cwd)}?"
         lines = [head, *(f"  {line}" for line in plain(script(request.argv)).split("\n"))]
     else:
@@ -59,6 +87,16 @@ def question(request: ApprovalRequest) -> str:
         ]
     if request.reason:
         lines.append(f"  why: {plain(request.reason)}")
+    if request.because:
+        lines.append(f"  asked because: {plain(request.because)}")
+    lines += [
+        f"  refused before: {plain(f'{one.operation} {one.subject} — {one.rule}')}"
+        for one in request.denials[:MOST_DENIALS]
+    ]
+    if len(request.denials) > MOST_DENIALS:
+        lines.append(f"  refused before: {len(request.denials) - MOST_DENIALS} more")
+    if isinstance(request, CommandApproval) and request.scope is not None:
+        lines.append(f"  a rule would allow {plain(request.scope)}")
     return "\n".join(lines) + "\n"
 
 

@@ -35,7 +35,6 @@ LISTS: Final = {
 }  # fmt: skip
 CHOICES: Final = {"sandbox": MODES, "colour": COLOURS}
 PICTURES: Final = ("-i", "--image")
-NO_REVIEWER: Final = "--approve-for-me: nobody decides here; what needs an approval is refused"
 
 
 def by_hand(args: Sequence[str]) -> Options | None:
@@ -125,7 +124,6 @@ def options_from(
         user_settings=not given["ignore_user_config"],
         local=bool(given["local"]),
         bypass_hook_trust=bool(given["dangerously_bypass_hook_trust"]),
-        notes=(NO_REVIEWER,) if given["approve_for_me"] else (),
     )
 
 
@@ -174,6 +172,9 @@ def flags(given: dict[str, object]) -> dict[str, object]:
     if given["bypass"]:
         found["sandbox_mode"] = "danger-full-access"
         found["approval_policy"] = "never"
+    if given["approve_for_me"]:
+        found["approvals_reviewer"] = "auto_review"
+        found.setdefault("approval_policy", "on-request")
     if given["local_provider"]:
         found["model_provider"] = given["local_provider"]
     return found

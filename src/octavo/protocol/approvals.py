@@ -1,46 +1,115 @@
 """Questions to a person or a program, and their answers.
 
 Whoever answers is an `Approver`: an async function. What is remembered for how long is the
-engine's business; `keys` say what a remembered answer is about.
+engine's business; `keys` say what a remembered answer is about. A new kind of question is a
+subclass of `Question` with a tag of its own, added to `ApprovalRequest`.
 """
 
-from typing import Literal, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from msgspec import Struct
 
 from octavo.protocol.ids import CallId
-from octavo.protocol.items import FileUpdate
+from octavo.protocol.items import DenialNote, FileUpdate
+
+Pipeline = tuple[tuple[str, ...], ...]
+"""Commands connected by `|`, each as its words."""
+
+STATEFUL: Final = frozenset(
+    {
+        ".", "alias", "bind", "builtin", "cd", "chdir", "command", "declare", "dirs", "disown",
+        "enable", "eval", "exec", "exit", "export", "fg", "hash", "let", "local", "mapfile", "popd",
+        "printf", "pushd", "read", "readonly", "return", "set", "setopt", "shift", "shopt",
+        "source", "trap", "typeset", "ulimit", "umask", "unalias", "unset", "unsetopt", "wait",
+    }
+)  # fmt: skip
+"""What changes the meaning of later commands: such a script is remembered as a whole only."""
 
 
-class CommandApproval(Struct, frozen=True, kw_only=True, tag="command"):
-    """May this command run?"""
+class Granular(Struct, frozen=True, kw_only=True):
+    """Which kinds of question reach somebody; the others are refused without asking."""
+
+    sandbox_approval: bool
+    rules: bool
+    mcp_elicitations: bool
+    skill_approval: bool = False
+    request_permissions: bool = False
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What every question has."""
 
     call_id: CallId
-    argv: tuple[str, ...]
-    cwd: str
     reason: str | None = None
-    """Why, in the model's words or ours."""
-    proposed_rule: tuple[str, ...] | None = None
-    """Words a command would begin with to be allowed in future, if the model proposed any."""
-    escalated: bool = False
-    """It would run outside the sandbox."""
-    terminal: bool = False
+    """Why, in the model's words: no evidence of anything."""
+    because: str | None = None
+    """Why it is asked, in ours: the rule or the table that decides."""
+    denials: tuple[DenialNote, ...] = ()
+    """What the sandbox refused in the first try, if this is about a second one."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What a remembered answer is about; every one has to be remembered to skip the question."""
-        kind = "outside" if self.escalated else "inside"
-        return ("\0".join((kind, "tty" if self.terminal else "", self.cwd, *self.argv)),)
+        """What a remembered answer is about; every one has to be remembered to skip the question.
+        None: it is never remembered."""
+        return ()
 
 
-class PatchApproval(Struct, frozen=True, kw_only=True, tag="patch"):
+class CommandApproval(Question, frozen=True, kw_only=True, tag="command"):
+    """May this command run?"""
+
+    argv: tuple[str, ...]
+    cwd: str
+    proposed_rule: tuple[str, ...] | None = None
+    """First words that "always" would allow from now on. None: there is no "always" here."""
+    escalated: bool = False
+    """It would run outside the sandbox."""
+    terminal: bool = False
+    pipelines: tuple[Pipeline, ...] = ()
+    """What the script runs, one after the other; empty when that is not known from its text."""
+    covers_retry: bool = False
+    """A yes also covers a second try outside, if the sandbox refuses something in the first."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """One for each pipeline of a script that is understood, else one for all of it."""
+        kind = "outside" if self.escalated else "retry" if self.covers_retry else "inside"
+        head = (kind, "tty" if self.terminal else "", self.cwd)
+        whole = any(command[0] in STATEFUL for one in self.pipelines for command in one)
+        if not self.pipelines:
+            return ("\0".join((*head, "argv", *self.argv)),)
+        parts = [_joined(one) for one in self.pipelines]
+        if whole and len(parts) > 1:
+            return ("\0".join((*head, "script", self.argv[-1])),)
+        return tuple("\0".join((*head, "words", part)) for part in dict.fromkeys(parts))
+
+    @property
+    def scope(self) -> str | None:
+        """What "always" would mean, for people to read before they say it."""
+        if self.proposed_rule is None:
+            return None
+        words = " ".join(_shown(word) for word in self.proposed_rule)
+        return (
+            f"every command that begins with `{words}`, in every folder and thread, "
+            "without asking and outside the sandbox"
+        )
+
+
+def _joined(pipeline: Pipeline) -> str:
+    return "\0|\0".join("\0".join(command) for command in pipeline)
+
+
+def _shown(word: str) -> str:
+    """A word of a rule: quoted where it would be unclear where it ends."""
+    plain = word and word.isprintable() and not any(letter in word for letter in " '\"`\\")
+    return word if plain else repr(word)
+
+
+class PatchApproval(Question, frozen=True, kw_only=True, tag="patch"):
     """May these files be changed?"""
 
-    call_id: CallId
     changes: tuple[FileUpdate, ...]
     grant_root: str | None = None
     """The folder that would have to be writable for all of it."""
-    reason: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -55,14 +124,16 @@ ApprovalRequest = CommandApproval | PatchApproval
 class Decision(Struct, frozen=True):
     """An answer. Make one with the class methods."""
 
-    kind: Literal["allow_once", "allow_for_session", "deny", "abort"]
+    kind: Literal["allow_once", "allow_for_session", "allow_always", "deny", "abort"]
     reason: str | None = None
     """For the model: why not, and what else to do."""
+    rule: tuple[str, ...] | None = None
+    """With `allow_always`: the first words to allow from now on."""
 
     @property
     def allowed(self) -> bool:
         """It may be done."""
-        return self.kind in ("allow_once", "allow_for_session")
+        return self.kind in ("allow_once", "allow_for_session", "allow_always")
 
     @classmethod
     def allow_once(cls) -> Self:
@@ -73,6 +144,16 @@ class Decision(Struct, frozen=True):
     def allow_for_session(cls) -> Self:
         """This time, and the same again until the thread is closed."""
         return cls("allow_for_session")
+
+    @classmethod
+    def allow_always(cls, rule: tuple[str, ...]) -> Self:
+        """This time, and from now on every command that begins with these words.
+
+        The rule is kept in `rules/default.rules` in the home folder: for every folder and thread,
+        without asking and outside the sandbox. Words that would allow anything at all (`bash`,
+        `git`) are not kept.
+        """
+        return cls("allow_always", None, tuple(rule))
 
     @classmethod
     def deny(cls, reason: str | None = None) -> Self:
@@ -89,3 +170,9 @@ class Approver(Protocol):
     """Anything that answers: `async def approve(request) -> Decision`."""
 
     async def __call__(self, request: ApprovalRequest, /) -> Decision: ...
+
+
+class Decider(Protocol):
+    """Answers some questions and passes on the rest (None): hooks, grants, a reviewer."""
+
+    async def __call__(self, request: ApprovalRequest, /) -> Decision | None: ...

@@ -12,6 +12,9 @@ from octavo.protocol.items import Item
 from octavo.protocol.usage import TokenUsage
 
 
+GoalStatus = Literal["active", "paused", "blocked", "complete", "budget_limited"]
+
+
 class EventBase(Struct, frozen=True, kw_only=True, tag_field="type"):
     """Something that happened in a thread."""
 
@@ -120,6 +123,28 @@ class ApprovalReviewed(EventBase, frozen=True, kw_only=True, tag="approval_revie
     tokens: int = 0
 
 
+class Goal(Struct, frozen=True, kw_only=True):
+    """What a thread works for by itself until it is reached, and how far it is."""
+
+    objective: str
+    status: GoalStatus = "active"
+    token_budget: int | None = None
+    """The most tokens, of the thread and of the agents it starts; None: no limit."""
+    tokens_used: int = 0
+    """Input and output of all requests while the goal was active."""
+
+    @property
+    def tokens_left(self) -> int | None:
+        """None: there is no limit."""
+        return None if self.token_budget is None else max(0, self.token_budget - self.tokens_used)
+
+
+class GoalUpdated(EventBase, frozen=True, kw_only=True, tag="goal_updated"):
+    """The thread's goal is new, or its state has changed, or a turn has spent some of its budget."""
+
+    goal: Goal
+
+
 class Retrying(EventBase, frozen=True, kw_only=True, tag="retrying"):
     """The connection to the model broke; it is tried again."""
 
@@ -172,6 +197,7 @@ Event = (
     | UsageUpdated
     | Warned
     | ApprovalReviewed
+    | GoalUpdated
     | Retrying
     | Ending
 )

@@ -4,15 +4,16 @@ An item keeps its id from start to end; the later value replaces the earlier one
 of the doors (`exec --json`, app server) are made from these values, not the other way round.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from octavo.protocol.content import UserInput
 from octavo.protocol.ids import ItemId
 
 Status = Literal["in_progress", "completed", "failed", "declined"]
 ChangeKind = Literal["add", "delete", "update"]
+Confidence = Annotated[float, Meta(ge=0, le=1)]
 
 
 class ItemBase(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -132,6 +133,57 @@ class Compaction(ItemBase, frozen=True, kw_only=True, tag="compaction"):
     summary: str = ""
 
 
+class ProposedPlan(ItemBase, frozen=True, kw_only=True, tag="proposed_plan"):
+    """The plan that a turn in plan mode ended with, in Markdown."""
+
+    text: str
+
+
+class LineRange(Struct, frozen=True, kw_only=True):
+    """Lines of a file, counted from 1, both included."""
+
+    start: int
+    end: int
+
+
+class CodeLocation(Struct, frozen=True, kw_only=True):
+    """Where something is."""
+
+    absolute_file_path: str
+    line_range: LineRange
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing in a change that its author would want to know."""
+
+    title: str
+    body: str
+    confidence_score: Confidence = 0.0
+    priority: int | None = None
+    """0 (drop everything) to 3 (nice to have); None: the reviewer did not say."""
+    code_location: CodeLocation
+
+
+class Review(Struct, frozen=True, kw_only=True):
+    """All that a reviewer said; the names are those of the published form."""
+
+    findings: tuple[Finding, ...] = ()
+    overall_correctness: str = ""
+    """`patch is correct`, `patch is incorrect`, or empty when the reviewer did not say."""
+    overall_explanation: str = ""
+    overall_confidence_score: Confidence = 0.0
+
+
+class ReviewMode(ItemBase, frozen=True, kw_only=True, tag="review_mode"):
+    """A review of changes begins or is over."""
+
+    state: Literal["entered", "exited"]
+    target: str
+    """What is reviewed, in a few words."""
+    review: Review | None = None
+    """What it found, once it is over; None then: it was stopped."""
+
+
 class Problem(ItemBase, frozen=True, kw_only=True, tag="error"):
     """Something worth a warning that did not stop the turn."""
 
@@ -149,6 +201,8 @@ Item = (
     | WebSearch
     | ImageView
     | Compaction
+    | ProposedPlan
+    | ReviewMode
     | Problem
 )
 """Everything a client can see in a thread."""

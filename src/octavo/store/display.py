@@ -54,7 +54,11 @@ def item_to_wire(item: shown.Item) -> dict[str, Any] | None:
             return {"type": "ImageView", "id": id_, "path": path}
         case shown.WebSearch(id=id_, query=query, action=action):
             return {"type": "WebSearch", "id": id_, "query": query, "action": action}
-        case shown.McpToolCall() | shown.ToolUse() | shown.Compaction():
+        case shown.ProposedPlan(id=id_, text=text):
+            return {"type": "Plan", "id": id_, "text": text}
+        case (
+            shown.McpToolCall() | shown.ToolUse() | shown.Compaction() | shown.ReviewMode()
+        ):
             plain: dict[str, Any] = msgspec.to_builtins(item)
             return {**plain, "type": type(item).__name__}
         case shown.Problem():
@@ -240,6 +244,8 @@ READERS: Final[Mapping[str, Any]] = {
     "McpToolCall": _plain(shown.McpToolCall),
     "ToolUse": _plain(shown.ToolUse),
     "Compaction": _plain(shown.Compaction),
+    "Plan": lambda raw: shown.ProposedPlan(id=_id(raw), text=raw["text"]),
+    "ReviewMode": _plain(shown.ReviewMode),
     "WebSearch": _searched,
     "ImageView": _viewed,
 }

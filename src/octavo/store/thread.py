@@ -67,6 +67,8 @@ class LoadedThread(Struct, frozen=True, kw_only=True):
     """The settings of the last turn."""
     world_state: Any = None
     """The snapshot last written of what the model was told about its surroundings."""
+    goal: Any = None
+    """The goal of the thread as it was written last."""
     tokens: TokenInfo = TokenInfo()
     turns: tuple[Turn, ...] = ()
     compactions: int = 0
@@ -190,6 +192,7 @@ class _Reading:
         self._context: list[bytes] = []
         self._tokens: list[bytes] = []
         self._world = b""
+        self._goal = b""
         self._turns: dict[str, Turn] = {}
         self._compactions = 0
         self._broken = 0
@@ -216,6 +219,8 @@ class _Reading:
             self._context.append(line)
         elif kind.type == "world_state":
             self._world = line
+        elif kind.type == "goal":
+            self._goal = line
         elif kind.type == "compacted":
             self._compacted(line)
 
@@ -283,6 +288,7 @@ class _Reading:
             items=(*self._first, *whole),
             turn_context=next((found for found in contexts if found is not None), None),
             world_state=payload_as(self._world, dict) if self._world else None,
+            goal=payload_as(self._goal, dict) if self._goal else None,
             tokens=tokens or TokenInfo(),
             turns=tuple(self._turns.values()),
             compactions=self._compactions,

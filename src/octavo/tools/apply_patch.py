@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from octavo.patch.parse import parse
 from octavo.patch.plan import Change, FileState, Found, PatchPlan, plan
 from octavo.patch.refusal import PatchRefused
 from octavo.patch.report import below, file_diff, item_diff, notes, success
+from octavo.policy.paths import printable
 from octavo.process.child import StartError
 from octavo.process.run import run
 from octavo.process.spec import Pipes, ProcessSpec
@@ -25,16 +26,18 @@ from octavo.protocol.approvals import PatchApproval
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.events import ItemCompleted, ItemStarted, TurnDiff
 from octavo.protocol.ids import TurnId
-from octavo.protocol.items import FileChange, FileUpdate
+from octavo.protocol.items import DenialNote, FileChange, FileUpdate
 from octavo.tools import write_files
 from octavo.tools.arguments import parsed, schema
 from octavo.tools.base import ToolCall, ToolContext, ToolOutput, failed
 from octavo.tools.disk import Resolver, read_file, work_of
 
+if TYPE_CHECKING:
+    from octavo.sandbox.denial import Denial
+
 WRITE_S: Final = 30.0
 """Writing takes milliseconds; a disk that takes longer is not going to answer."""
 PROGRAM: Final = os.path.realpath(write_files.__file__)
-REFUSED: Final = tuple(os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS))
 SETTINGS: Final = "rejected by user approval settings"
 READ_ONLY: Final = f"patch rejected: writing is blocked by read-only sandbox; {SETTINGS}"
 OUTSIDE: Final = f"patch rejected: writing outside of the project; {SETTINGS}"
@@ -81,6 +84,14 @@ class Applied(Struct, frozen=True, kw_only=True):
     """0 done; 1 not written, None not even tried: then `text` says it all."""
     wall_s: float = 0.0
     ends_turn: bool = False
+
+
+class Problem(Struct, frozen=True):
+    """Why nothing was written."""
+
+    text: str
+    denials: tuple[DenialNote, ...] = ()
+    """What the sandbox refused, if it was that."""
 
 
 class Arguments(Struct):
@@ -133,9 +144,9 @@ class Patcher:
                 call_id=call.call_id,
                 changes=updates,
                 grant_root=common_folder(outside),
-                reason=f"not writable in the sandbox: {', '.join(outside[:5])}"
+                because=f"not writable in the sandbox: {', '.join(outside[:5])}"
                 if outside
-                else None,
+                else "every change is shown first",
             )
             answer = await self._ask(request, context, outside=bool(outside))
             if answer is not None:
@@ -154,7 +165,10 @@ class Patcher:
         request: PatchApproval, context: ToolContext, *, outside: bool
     ) -> Applied | None:
         """None: it may be done."""
-        asks = context.approval_policy in ("on-request", "untrusted")
+        granular = context.granular is not None and context.granular.sandbox_approval
+        asks = context.approval_policy in ("on-request", "untrusted") or (
+            context.approval_policy == "granular" and granular
+        )
         if outside and (not asks or context.access.hides):
             text = READ_ONLY if context.access.read_only else OUTSIDE
             return Applied(text=text, exit_code=None)
@@ -184,7 +198,7 @@ class Patcher:
         ends_turn = False
         try:
             problem = await written(planned, context, escalated=escalated)
-            if problem is not None and not escalated and any(why in problem for why in REFUSED):
+            if problem is not None and problem.denials and not escalated:
                 problem, ends_turn = await self._again(problem, planned, updates, call, context)
         except OctavoError as error:
             over("failed", str(error))
@@ -194,7 +208,7 @@ class Patcher:
             raise
         wall_s = context.clock.monotonic() - began
         if problem is not None:
-            text = f"nothing was changed: {problem}"
+            text = f"nothing was changed: {problem.text}"
             over("failed", text)
             return Applied(text=text, exit_code=1, wall_s=wall_s, ends_turn=ends_turn)
         text = success(planned) + notes(planned)
@@ -206,19 +220,21 @@ class Patcher:
 
     async def _again(
         self,
-        problem: str,
+        problem: Problem,
         planned: PatchPlan,
         updates: tuple[FileUpdate, ...],
         call: ToolCall,
         context: ToolContext,
-    ) -> tuple[str | None, bool]:
+    ) -> tuple[Problem | None, bool]:
         """The sandbox refused what the rules allow (a link that leads out): ask for one more try.
 
         Why it was not written, and whether the turn is to end.
         """
         if not context.sandboxed or context.approval_policy != "on-request" or context.access.hides:
             return problem, False
-        request = PatchApproval(call_id=call.call_id, changes=updates, reason=problem)
+        request = PatchApproval(
+            call_id=call.call_id, changes=updates, because=problem.text, denials=problem.denials
+        )
         decision = await context.approver(request)
         if not decision.allowed:
             return problem, decision.kind == "abort"
@@ -300,14 +316,14 @@ def update_of(change: Change) -> FileUpdate:
     )
 
 
-async def written(planned: PatchPlan, context: ToolContext, *, escalated: bool) -> str | None:
+async def written(planned: PatchPlan, context: ToolContext, *, escalated: bool) -> Problem | None:
     """Write the files; why not, when nothing was written."""
     work = work_of(planned.files)
     if escalated or not context.sandboxed:
         try:
             await asyncio.to_thread(write_files.write_files, work)
         except write_files.Failed as failure:
-            return str(failure)
+            return Problem(str(failure))
         return None
     spec = ProcessSpec(
         argv=(sys.executable, "-I", "-S", PROGRAM),
@@ -318,11 +334,27 @@ async def written(planned: PatchPlan, context: ToolContext, *, escalated: bool) 
     try:
         confined = await context.launcher.start(spec)
     except StartError as error:
-        return f"the program that writes files did not start: {error}"
+        return Problem(f"the program that writes files did not start: {error}")
     done = await run(confined.child, stdin=write_files.packed(work), timeout_s=WRITE_S)
     if done.status.ok:
         return None
     if done.timed_out:
-        return f"the disk did not answer within {WRITE_S:.0f} seconds"
-    said = done.stdout.text().strip() or f"exit code {done.status.shell_code}"
-    return "; ".join([said, *dict.fromkeys(str(one.rule) for one in confined.denials())])
+        return Problem(f"the disk did not answer within {WRITE_S:.0f} seconds")
+    code = done.status.shell_code
+    said = done.stdout.text()
+    refused, _, text = said.rpartition("\0") if code == write_files.REFUSED_CODE else ("", "", said)
+    records = confined.denials()
+    told = [text.strip() or f"exit code {code}", *dict.fromkeys(str(one.rule) for one in records)]
+    return Problem("; ".join(told), notes_of(records, refused))
+
+
+def notes_of(records: "tuple[Denial, ...]", refused: str) -> tuple[DenialNote, ...]:
+    """What was refused: by the sandbox's records, else by the answer the system gave the writer."""
+    if not refused:
+        return ()
+    found = tuple(
+        DenialNote(operation=one.operation, subject=printable(one.subject), rule=str(one.rule))
+        for one in records
+    )
+    told = DenialNote(operation="write", subject=printable(refused), rule="the system refused it")
+    return found or (told,)

@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from octavo.model.request import CustomTool, FunctionTool, HostedTool, NamespaceTool, ToolSpec
+from octavo.policy.rules import RuleSet
 from octavo.process.spec import ProcessSpec
-from octavo.protocol.approvals import Approver
+from octavo.protocol.approvals import Approver, Granular
 from octavo.protocol.content import ContentPart, text_of
 from octavo.protocol.events import Event
 from octavo.protocol.history import Message
@@ -36,7 +37,7 @@ __all__ = [
     "failed",
 ]
 
-ApprovalPolicy = Literal["never", "on-request", "untrusted"]
+ApprovalPolicy = Literal["never", "on-request", "untrusted", "granular"]
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
@@ -145,6 +146,10 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     ids: Ids
     approval_policy: str = "never"
     """One of `ApprovalPolicy`; anything unknown is treated as `never`."""
+    granular: Granular | None = None
+    """Which kinds of question are put, when the policy is `granular`."""
+    rules: Callable[[], RuleSet] = RuleSet
+    """The rules in force now; an answer may have added one."""
     shell: str = "/bin/sh"
     environment: Mapping[str, str] = {}
     """What commands inherit, secrets already taken out; tools add their own names."""

@@ -55,6 +55,8 @@ class Registry:
 
     def aborted(self, call: ToolCall, elapsed_s: float) -> str:
         """What the model reads of a call that was stopped after so many seconds."""
+        if call.name == "request_user_input" and call.namespace is None:
+            return "cancelled: the user ended the turn without answering"
         if call.name in SHELLS and call.namespace is None:
             return f"Wall time: {elapsed_s:.1f} seconds\naborted by user"
         return f"aborted by user after {max(elapsed_s, 0.1):.1f}s"

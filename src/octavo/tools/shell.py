@@ -7,16 +7,17 @@ goes on under its number.
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from octavo.model.request import FunctionTool
 from octavo.process.output import Captured
 from octavo.process.spec import Pipes, ProcessSpec, Terminal
 from octavo.process.table import Asked, UnknownProcessError, yield_ms
-from octavo.protocol.approvals import CommandApproval
 from octavo.protocol.errors import OctavoError
+from octavo.protocol.ids import ItemId
 from octavo.tools.apply_patch import Patcher
 from octavo.tools.arguments import parsed, schema, whole
 from octavo.tools.base import ToolCall, ToolContext, ToolOutput, failed
@@ -26,13 +27,18 @@ from octavo.tools.intercept import HOW, POWERSHELLS, BarePatch, Intercepted, int
 from octavo.tools.registry import told as words_of
 from octavo.tools.sessions import Sessions, Shown, Told
 from octavo.tools.shell_format import Answer, formatted
-from octavo.tools.verdict import Answer as Verdict
-from octavo.tools.verdict import judged
+
+if TYPE_CHECKING:
+    from octavo.policy.verdict import Ask, Situation
 
 MOST_DENIALS: Final = 10
 """So many refused operations are told; the rest are counted."""
 USUAL_TOKENS: Final = 10_000
 REFUSED: Final = "exec_command failed: rejected by user"
+AGAIN: Final = "_outside"
+"""What the id of a second try has at its end: clients see two commands, and both are told."""
+RAN_AGAIN: Final = "The sandbox refused something in the first try; this is the second, outside it."
+NOT_AGAIN: Final = "Asked whether to run it again outside the sandbox, the user said no"
 
 Yields = Callable[[Asked, int | None], int]
 """Milliseconds a call may wait: for its kind, and what was asked for."""
@@ -131,6 +137,47 @@ WRITE: Final = FunctionTool(
 )
 
 
+class Attempt(Struct, frozen=True):
+    """A command that was started."""
+
+    told: Told
+    wall_s: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def was_refused(self) -> bool:
+        """It failed, and there is a record of what the sandbox refused it."""
+        return self.told.exit_code not in (None, 0) and bool(self.told.denials)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """One call of `exec_command`, read."""
+
+    asked: ExecArguments
+    argv: tuple[str, ...]
+    cwd: str
+    call: ToolCall
+    context: ToolContext
+    at: "Situation"
+
+    def shown(self, suffix: str = "") -> Shown:
+        """The command as clients see it."""
+        return Shown(
+            item_id=ItemId(self.call.item_id + suffix),
+            turn_id=self.context.turn_id,
+            argv=self.argv,
+            cwd=self.cwd,
+            clock=self.context.clock,
+            emit=self.context.emit,
+        )
+
+    def answered(self, attempt: Attempt, *more: str) -> ToolOutput:
+        """What the model is told about an attempt."""
+        most = self.asked.max_output_tokens
+        notes = (*attempt.notes, *more)
+        return answered(attempt.told, attempt.wall_s, most, self.context, notes=notes)
+
+
 class ExecCommand:
     """Starts commands."""
 
@@ -167,76 +214,93 @@ class ExecCommand:
                 return await self._patch(patch, cwd, call, context)
             case None:
                 pass
-        escalated = asked.sandbox_permissions == "require_escalated"
-        shown = Shown(
-            item_id=call.item_id,
-            turn_id=context.turn_id,
-            argv=argv,
-            cwd=cwd,
-            clock=context.clock,
-            emit=context.emit,
+        from octavo.tools.verdict import (  # noqa: PLC0415 - with the first command
+            Ask,
+            Forbid,
+            decided,
+            situation,
         )
-        refused = await self._permitted(asked, shown, call, context, escalated=escalated)
-        if refused is not None:
-            return refused
-        return await self._run(asked, shown, call, context, escalated=escalated)
+
+        at = situation(context, escalated=asked.sandbox_permissions == "require_escalated")
+        wish = Wish(asked=asked, argv=argv, cwd=cwd, call=call, context=context, at=at)
+        verdict = decided(argv, at, context, asked.prefix_rule)
+        match verdict:
+            case Forbid():
+                return failed(verdict.reason)
+            case Ask():
+                refused = await self._refused(wish, verdict)
+                if refused is not None:
+                    return refused
+                return await self._run(wish, outside=at.escalated, approved=True)
+            case _:
+                return await self._run(wish, outside=verdict.outside, approved=False)
 
     @staticmethod
-    async def _permitted(
-        asked: ExecArguments,
-        shown: Shown,
-        call: ToolCall,
-        context: ToolContext,
-        *,
-        escalated: bool,
-    ) -> ToolOutput | None:
-        """None: it may run."""
-        verdict = judged(
-            context.approval_policy,
-            escalated=escalated,
-            sandboxed=context.sandboxed,
-            hides=context.access.hides,
-        )
-        if verdict.answer is Verdict.RUN:
-            return None
-        if verdict.answer is Verdict.REFUSE:
-            return failed(verdict.reason)
-        request = CommandApproval(
-            call_id=call.call_id,
-            argv=shown.argv,
-            cwd=shown.cwd,
+    async def _refused(wish: "Wish", verdict: "Ask") -> ToolOutput | None:
+        """Put the question; None: it may run."""
+        from octavo.tools.verdict import question  # noqa: PLC0415 - with the first command
+
+        asked = wish.asked
+        request = question(
+            wish.argv,
+            wish.cwd,
+            wish.call,
+            wish.at,
+            verdict,
             reason=asked.justification,
-            proposed_rule=asked.prefix_rule,
-            escalated=escalated,
             terminal=asked.tty,
         )
-        decision = await context.approver(request)
+        decision = await wish.context.approver(request)
         if decision.allowed:
             return None
+        shown = wish.shown()
         shown.begin()
         shown.end("declined", None)
         reason = f": {decision.reason}" if decision.reason else ""
         return failed(REFUSED + reason, ends_turn=decision.kind == "abort")
 
-    async def _run(
-        self,
-        asked: ExecArguments,
-        shown: Shown,
-        call: ToolCall,
-        context: ToolContext,
-        *,
-        escalated: bool,
-    ) -> ToolOutput:
+    async def _run(self, wish: "Wish", *, outside: bool, approved: bool) -> ToolOutput:
+        """Run it; outside once more if the sandbox refused something and somebody allows it."""
+        from octavo.tools.verdict import (  # noqa: PLC0415 - with the first command
+            may_retry,
+            second_question,
+        )
+
+        first = await self._attempt(wish, wish.shown(), outside=outside)
+        if isinstance(first, ToolOutput):
+            return first
+        if outside or not may_retry(wish.at) or not first.was_refused:
+            return wish.answered(first)
+        if not approved:
+            denials = first.told.denials
+            terminal = wish.asked.tty
+            decision = await wish.context.approver(
+                second_question(
+                    wish.argv, wish.cwd, wish.call, wish.context, denials, terminal=terminal
+                )
+            )
+            if not decision.allowed:
+                reason = f": {decision.reason}" if decision.reason else ""
+                answer = wish.answered(first, NOT_AGAIN + reason)
+                return replace(answer, ends_turn=decision.kind == "abort")
+        second = await self._attempt(wish, wish.shown(AGAIN), outside=True)
+        return second if isinstance(second, ToolOutput) else wish.answered(second, RAN_AGAIN)
+
+    async def _attempt(
+        self, wish: "Wish", shown: Shown, *, outside: bool
+    ) -> "Attempt | ToolOutput":
+        """One start, as far as it gets in its time; an answer where it did not start."""
+        asked, context = wish.asked, wish.context
         began = context.clock.monotonic()
         try:
             spec = ProcessSpec(
-                argv=shown.argv,
-                env=command_environment(call, context, terminal=asked.tty, escalated=escalated),
-                cwd=shown.cwd,
+                argv=wish.argv,
+                env=command_environment(wish.call, context, terminal=asked.tty, escalated=outside),
+                cwd=wish.cwd,
                 stdio=Terminal() if asked.tty else Pipes(merge_stderr=True),
             )
             process_id, evicted = await self._sessions.start(
-                lambda: context.launcher.start(spec, escalated=escalated), shown
+                lambda: context.launcher.start(spec, escalated=outside), shown
             )
         except OctavoError as error:
             return failed(f"exec_command failed: {words_of(error)}")
@@ -247,8 +311,7 @@ class ExecCommand:
             await self._sessions.stop(process_id)
             raise
         wall_s = context.clock.monotonic() - began
-        most = asked.max_output_tokens
-        return answered(told, wall_s, most, context, notes=() if evicted is None else (evicted,))
+        return Attempt(told, wall_s, () if evicted is None else (evicted,))
 
     async def _patch(
         self, patch: Intercepted, cwd: str, call: ToolCall, context: ToolContext

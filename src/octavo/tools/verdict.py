@@ -1,48 +1,90 @@
-"""May a command run, and where? The part of it that needs no list of commands. Pure.
+"""May this call's command run? The policy's verdict with what the call's context knows."""
 
-Rules for single commands come before this one day; what is decided here stays as it is.
-"""
-
-from enum import Enum, auto
+import sys
 from typing import Final
 
-from msgspec import Struct
+from octavo.policy.verdict import Ask, Forbid, Situation, Verdict, decide, may_retry, split
+from octavo.protocol.approvals import CommandApproval
+from octavo.protocol.items import DenialNote
+from octavo.tools.base import ToolCall, ToolContext
 
-NEVER: Final = (
-    "approval policy is Never; reject command — nobody can be asked, so run it without "
-    "`sandbox_permissions` or find another way"
-)
-NOT_ASKED: Final = "reject command — under this approval policy escalation cannot be asked for"
-HIDDEN: Final = (
-    "reject command — the permission profile hides some paths, so nothing runs outside the sandbox"
-)
+__all__ = [
+    "Ask",
+    "Forbid",
+    "decided",
+    "may_retry",
+    "question",
+    "second_question",
+    "situation",
+]
 
-
-class Answer(Enum):
-    """What happens to a command."""
-
-    RUN = auto()
-    ASK = auto()
-    REFUSE = auto()
+RETRY: Final = "the sandbox refused something in the first try"
 
 
-class Verdict(Struct, frozen=True):
-    """With the words for the model when it is refused."""
+def situation(context: ToolContext, *, escalated: bool) -> Situation:
+    """What counts for the verdict."""
+    return Situation(
+        policy=context.approval_policy,
+        granular=context.granular,
+        escalated=escalated,
+        sandboxed=context.sandboxed,
+        hides=context.access.hides,
+        shell=context.shell,
+        platform=sys.platform,
+    )
 
-    answer: Answer
-    reason: str = ""
+
+def decided(
+    argv: tuple[str, ...], at: Situation, context: ToolContext, wanted: tuple[str, ...] | None
+) -> Verdict:
+    """The verdict. `wanted`: the rule that the model proposes."""
+    return decide(argv, at, context.rules(), wanted=wanted)
 
 
-def judged(policy: str, *, escalated: bool, sandboxed: bool, hides: bool) -> Verdict:
-    """The verdict for a command nothing special is known about."""
-    if not sandboxed:
-        return Verdict(Answer.RUN if policy != "untrusted" else Answer.ASK)
-    if policy == "untrusted":
-        return Verdict(Answer.REFUSE, NOT_ASKED) if escalated else Verdict(Answer.ASK)
-    if not escalated:
-        return Verdict(Answer.RUN)
-    if hides:
-        return Verdict(Answer.REFUSE, HIDDEN)
-    if policy == "on-request":
-        return Verdict(Answer.ASK)
-    return Verdict(Answer.REFUSE, NEVER)
+def question(
+    argv: tuple[str, ...],
+    cwd: str,
+    call: ToolCall,
+    at: Situation,
+    ask: Ask,
+    *,
+    reason: str | None,
+    terminal: bool,
+) -> CommandApproval:
+    """The question before a command runs."""
+    return CommandApproval(
+        call_id=call.call_id,
+        argv=argv,
+        cwd=cwd,
+        reason=reason,
+        because=ask.because,
+        proposed_rule=ask.proposal,
+        escalated=at.escalated and at.sandboxed,
+        terminal=terminal,
+        pipelines=() if ask.parts is None else ask.parts.pipelines,
+        covers_retry=may_retry(at),
+    )
+
+
+def second_question(
+    argv: tuple[str, ...],
+    cwd: str,
+    call: ToolCall,
+    context: ToolContext,
+    denials: tuple[DenialNote, ...],
+    *,
+    terminal: bool,
+) -> CommandApproval:
+    """The question whether to run again outside, with what the sandbox refused."""
+    at = situation(context, escalated=False)
+    found = split(argv, at)
+    return CommandApproval(
+        call_id=call.call_id,
+        argv=argv,
+        cwd=cwd,
+        because=RETRY,
+        denials=denials,
+        escalated=True,
+        terminal=terminal,
+        pipelines=() if found is None or found.heredoc else found.pipelines,
+    )

@@ -22,6 +22,9 @@ NOTHING = (1 << 64) - 1
 CHUNK_BYTES = 1 << 20
 ASIDE = ".octavo-aside-"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+REFUSED_CODE = 3
+"""Exit code: a path may not be written. Its name and a NUL stand before the message."""
 FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 Work = tuple[str, "str | None", "bytes | None", "bytes | None"]
@@ -30,6 +33,9 @@ Work = tuple[str, "str | None", "bytes | None", "bytes | None"]
 
 class Failed(Exception):  # noqa: N818 - this program cannot load the error tree
     """What could not be done, in one line."""
+
+    refused = ""
+    """The path that may not be written, where that was the reason."""
 
 
 class Writer:
@@ -65,7 +71,10 @@ class Writer:
                     self.write(path, before or b"", after)
         except OSError as error:
             name = error.filename or "?"
-            raise self.undone(f"{name}: {os.strerror(error.errno or 0)}") from error
+            failure = self.undone(f"{name}: {os.strerror(error.errno or 0)}")
+            if error.errno in FORBIDDEN:
+                failure.refused = os.fsdecode(name)
+            raise failure from error
         except Failed as failure:
             raise self.undone(str(failure)) from failure
         except BaseException:
@@ -236,7 +245,7 @@ def unpacked(data: bytes) -> "list[Work]":
 
 
 def main() -> int:
-    """Exit code 0, or 1 with one line on standard output."""
+    """Exit code 0; 1 with one line on standard output; 3 with the refused path before it."""
     # Whoever is asked to stop half-way finishes first: that takes milliseconds. The signal module
     # would load enum, which takes longer than that.
     for number in (_signal.SIGINT, _signal.SIGTERM):
@@ -244,8 +253,10 @@ def main() -> int:
     try:
         write_files(unpacked(read_pipe()))
     except Failed as failure:
+        if failure.refused:
+            os.write(1, os.fsencode(failure.refused) + b"\0")
         os.write(1, os.fsencode(str(failure)))
-        return 1
+        return REFUSED_CODE if failure.refused else 1
     return 0
 
 

@@ -1,0 +1,210 @@
+"""A thread that is loaded in the server: who listens to it, the turn that runs, its questions.
+
+Everything that happens in it is told once and goes to every client that subscribed.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from octavo.appserver import views
+from octavo.appserver.connection import Connection, GoneError
+from octavo.appserver.errors import MethodError, invalid
+from octavo.appserver.narrator import Narrator
+from octavo.appserver.questions import decided, question
+from octavo.protocol.approvals import ApprovalRequest, Decision
+from octavo.protocol.errors import OctavoError
+from octavo.protocol.events import Ending
+
+if TYPE_CHECKING:
+    from octavo.api.thread import Thread, Turn
+    from octavo.protocol.content import UserInput
+
+NOBODY = "nobody is connected who could answer"
+
+
+class Host:
+    """One loaded thread. `ended` is called when it is closed."""
+
+    def __init__(self, group: asyncio.TaskGroup, now_ms: Callable[[], int]) -> None:
+        self._group = group
+        self._now_ms = now_ms
+        self.thread: Thread | None = None
+        self.facts: views.ThreadFacts | None = None
+        self.subscribers: list[Connection] = []
+        self.status: dict[str, Any] = views.IDLE
+        self.settings: dict[str, Any] = {}
+        """What thread/start answers beside the thread."""
+        self._narrator: Narrator | None = None
+        self._turn: Turn | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._waiting = 0
+
+    @property
+    def id(self) -> str:
+        """The thread's."""
+        assert self.thread is not None
+        return str(self.thread.id)
+
+    @property
+    def turn_id(self) -> str | None:
+        """Of the turn that runs."""
+        return None if self._turn is None else str(self._turn.id)
+
+    def attach(self, thread: "Thread", facts: views.ThreadFacts) -> None:
+        """The thread is there: listen to it."""
+        self.thread, self.facts = thread, facts
+        self._narrator = Narrator(str(thread.id))
+        self._listening = self._group.create_task(self._listen(thread), name="listen")
+
+    def subscribe(self, connection: Connection) -> None:
+        """This client hears of everything from now on."""
+        if connection not in self.subscribers:
+            self.subscribers.append(connection)
+            connection.closing.append(lambda: self._left(connection))
+
+    def _left(self, connection: Connection) -> None:
+        self.unsubscribe(connection)
+
+    def unsubscribe(self, connection: Connection) -> bool:
+        """It hears of nothing more; False when it did not before."""
+        if connection not in self.subscribers:
+            return False
+        self.subscribers.remove(connection)
+        return True
+
+    def tell(self, method: str, params: dict[str, Any]) -> None:
+        """To everybody who listens."""
+        if method == "thread/status/changed":
+            self.status = params["status"]
+        for subscriber in list(self.subscribers):
+            subscriber.tell(method, params)
+
+    # ---- turns ----------------------------------------------------------------------------
+
+    async def start(
+        self, inputs: "Sequence[UserInput]", schema: Mapping[str, Any] | None = None
+    ) -> str:
+        """Begin a turn, or join the one that runs; its id."""
+        if self._turn is not None:
+            with suppress(OctavoError):
+                await self._turn.steer(inputs)
+                return str(self._turn.id)
+            if self._task is not None:  # it is just ending
+                await asyncio.wait([self._task])
+        assert self.thread is not None
+        thread = self.thread
+        return await self._begin(
+            lambda: thread.stream(tuple(inputs), output_schema=dict(schema) if schema else None)
+        )
+
+    async def steer(self, expected: str, inputs: "Sequence[UserInput]") -> str:
+        """More input for the turn that is expected to run."""
+        turn = self._running("steer")
+        if turn.id != expected:
+            raise invalid(f"expected active turn id `{expected}` but found `{turn.id}`")
+        await turn.steer(inputs)
+        return str(turn.id)
+
+    async def interrupt(self, expected: str) -> None:
+        """Stop the turn; returns when it has stopped."""
+        turn, task = self._running("interrupt"), self._task
+        if expected and turn.id != expected:
+            raise invalid(f"expected active turn id {expected} but found {turn.id}")
+        await turn.interrupt()
+        if task is not None:
+            await asyncio.wait([task])
+
+    async def compact(self) -> str:
+        """Shorten the history, as a turn of its own."""
+        assert self.thread is not None
+        if self._turn is not None:
+            raise invalid("a turn is running in this thread")
+        return await self._begin(self.thread.compacting)
+
+    async def close(self) -> None:
+        """End the turn and let go of the thread."""
+        if self.thread is not None:
+            await self.thread.close()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        if self._listening is not None:
+            await asyncio.wait([self._listening], timeout=1.0)
+            self._listening.cancel()
+
+    def _running(self, what: str) -> "Turn":
+        if self._turn is None:
+            raise invalid(f"no active turn to {what}")
+        return self._turn
+
+    async def _begin(self, opened: Callable[[], Any]) -> str:
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._task = self._group.create_task(self._work(opened, ready), name="turn")
+        return await ready
+
+    async def _work(self, opened: Callable[[], Any], ready: "asyncio.Future[str]") -> None:
+        try:
+            async with opened() as turn:
+                self._turn = turn
+                ready.set_result(str(turn.id))
+                async for event in turn:
+                    if isinstance(event, Ending):
+                        break
+        except OctavoError as error:
+            if ready.done():
+                self.tell("error", self._problem(str(error)))
+            else:
+                ready.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not end the server
+            if ready.done():
+                self.tell("error", self._problem(f"{type(error).__name__}: {error}"))
+            else:
+                ready.set_exception(MethodError(-32603, f"{type(error).__name__}: {error}"))
+        finally:
+            self._turn = None
+
+    def _problem(self, message: str) -> dict[str, Any]:
+        error = views.turn_error(message)
+        return {
+            "threadId": self.id,
+            "turnId": self.turn_id or "",
+            "error": error,
+            "willRetry": False,
+        }
+
+    async def _listen(self, thread: "Thread") -> None:
+        narrator = self._narrator
+        assert narrator is not None
+        async for event in thread.events():
+            for method, params in narrator.tell(event, self._now_ms()):
+                self.tell(method, params)
+
+    # ---- questions ------------------------------------------------------------------------
+
+    async def approve(self, request: ApprovalRequest, /) -> Decision:
+        """Ask the client that was here first; one that goes away has said no."""
+        asked = next(iter(self.subscribers), None)
+        if asked is None:
+            return Decision.deny(NOBODY)
+        await asyncio.sleep(0)  # the item it is about is told first
+        method, params = question(
+            request, thread_id=self.id, turn_id=self.turn_id or "", now_ms=self._now_ms()
+        )
+        self._wait(1)
+        try:
+            answer = await asked.ask(method, params)
+        except (GoneError, MethodError):
+            return Decision.deny(NOBODY if asked not in self.subscribers else "it was not answered")
+        finally:
+            self._wait(-1)
+            resolved = {"threadId": self.id, "requestId": asked.last_question}
+            self.tell("serverRequest/resolved", resolved)
+        return decided(request, answer)
+
+    def _wait(self, step: int) -> None:
+        self._waiting += step
+        flags = ("waitingOnApproval",) if self._waiting else ()
+        status = views.active(*flags)
+        self.tell("thread/status/changed", {"threadId": self.id, "status": status})

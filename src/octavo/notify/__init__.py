@@ -1,0 +1,1 @@
+"""Tells people outside that a turn is over; never waits for them."""

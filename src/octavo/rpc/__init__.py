@@ -1,0 +1,1 @@
+"""Messages without meaning: requests, notifications and answers over lines."""

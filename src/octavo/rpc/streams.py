@@ -1,0 +1,121 @@
+"""Lines over descriptors and sockets: standard input and output, or one connection.
+
+Writing waits while the other side does not read, so that nothing piles up.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final, Protocol
+
+from octavo.rpc.lines import Splitter, TooLong
+
+CHUNK: Final = 1 << 16
+
+
+class Closed(Exception):  # noqa: N818 - says what is
+    """The other side has gone."""
+
+
+class Transport(Protocol):
+    """Lines in, lines out."""
+
+    def lines(self) -> AsyncIterator[bytes | TooLong]:
+        """Until the other side has nothing more to say."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send; waits while the other side is slow. Raises Closed."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
+        ...
+
+
+class Streams:
+    """A transport over asyncio's streams."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._order = asyncio.Lock()
+
+    async def lines(self) -> AsyncIterator[bytes | TooLong]:
+        """See `Transport`."""
+        splitter = Splitter()
+        while True:
+            try:
+                data = await self._reader.read(CHUNK)
+            except (ConnectionError, OSError):
+                return
+            if not data:
+                break
+            for line in splitter.feed(data):
+                yield line
+        last = splitter.end()
+        if last is not None:
+            yield last
+
+    async def write(self, data: bytes) -> None:
+        """See `Transport`."""
+        async with self._order:
+            try:
+                self._writer.write(data)
+                await self._writer.drain()
+            except (ConnectionError, OSError) as error:
+                raise Closed from error
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        self._writer.close()
+        # the protocol of a pipe has no way to wait for its end
+        with suppress(ConnectionError, OSError, NotImplementedError):
+            await self._writer.wait_closed()
+
+
+class Plain:
+    """A transport over files that cannot be waited for: all input at once."""
+
+    def __init__(self, stdin: int, stdout: int) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+
+    async def lines(self) -> AsyncIterator[bytes | TooLong]:
+        """See `Transport`."""
+        splitter = Splitter()
+        while data := os.read(self._stdin, CHUNK):
+            for line in splitter.feed(data):
+                yield line
+            await asyncio.sleep(0)
+        last = splitter.end()
+        if last is not None:
+            yield last
+
+    async def write(self, data: bytes) -> None:
+        """See `Transport`."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._stdout, left) :]
+        except OSError as error:
+            raise Closed from error
+
+    async def close(self) -> None:
+        """See `Transport`."""
+
+
+async def stdio() -> Transport:
+    """Standard input and output, whatever they are."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=CHUNK)
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        transport, protocol = await loop.connect_write_pipe(
+            asyncio.streams.FlowControlMixin, sys.stdout
+        )
+    except (ValueError, OSError, NotImplementedError):
+        return Plain(0, 1)
+    return Streams(reader, asyncio.StreamWriter(transport, protocol, None, loop))
