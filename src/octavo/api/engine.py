@@ -26,6 +26,7 @@ from octavo.store.disk import DiskStore
 from octavo.tools.base import Tool
 
 if TYPE_CHECKING:
+    from octavo.api.memories import Memories
     from octavo.protocol.questions import Questioner
 
 
@@ -36,6 +37,7 @@ class Engine:
         self._wiring = wiring
         self._group = group
         self._threads: list[Thread] = []
+        self._memories: list[Memories] = []
 
     @classmethod
     @asynccontextmanager
@@ -241,9 +243,14 @@ class Engine:
     def _opened(self, parts: Opened) -> Thread:
         thread = Thread(parts, self._group, engine=self)
         self._threads.append(thread)
+        if parts.memories is not None:
+            self._memories.append(parts.memories)
+            parts.memories.begin(self, parts.session, self._group)
         return thread
 
     async def _close_threads(self) -> None:
+        for memories in self._memories:
+            await memories.close()
         for thread in self._threads:
             await thread.close()
         self._threads.clear()

@@ -7,7 +7,8 @@ engine closes, lose nothing by it, and are paid from the thread's own budget.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -23,16 +24,17 @@ from octavo.model.request import ModelRequest
 from octavo.policy.presets import preset, with_roots, writable_root
 from octavo.protocol import events, items
 from octavo.protocol.content import InputText
-from octavo.protocol.errors import ModelError, OctavoError
+from octavo.protocol.errors import ModelError, ModelErrorKind, OctavoError
 from octavo.protocol.history import Message
 from octavo.protocol.ids import ThreadId
 from octavo.protocol.permissions import PermissionRules, RuleRef
 from octavo.store.base import Store, ThreadInfo
 from octavo.store.lock import ThreadLock
-from octavo.store.memories import MERGING, SUMMARY, MemoryStore
+from octavo.store.memories import MERGING, SUMMARY, Memory, MemoryStore
 
 if TYPE_CHECKING:
     from octavo.api.engine import Engine
+    from octavo.engine.bus import Listener
     from octavo.engine.session import Session
 
 EXTRACT_S: Final = 300.0
@@ -56,7 +58,7 @@ ALONE: Final[Mapping[str, object]] = {
 
 
 class Memories:
-    """The memories of one home, for one root thread. Raises StoreError when made."""
+    """The memories of one home, for one root thread. What is wrong with them is a warning."""
 
     def __init__(
         self,
@@ -73,49 +75,70 @@ class Memories:
         self._generate = generate and settings.generate_memories
         self._history = MemoryHistory(f"{self._store.state}/history.git", environ)
         self._answered = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
         self._session: Session | None = None
-        self._store.prepare()
+        self._listener: Listener | None = None
+        self._hearing: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[None] | None = None
         self.text = ""
         """What a new thread is told."""
-        if settings.use_memories:
+        self.warnings: tuple[str, ...] = ()
+        """What is wrong with them, one sentence each."""
+        self._there = self._prepared()
+
+    def _prepared(self) -> bool:
+        """The folders are there, and what a thread is told is read."""
+        try:
+            self._store.prepare()
+        except OctavoError as error:
+            self.warnings = (f"no memories: {error}",)
+            return False
+        if self._settings.use_memories:
             self.text = mind.injected(self._store.read(SUMMARY), self._store.folder)
         self.warnings = tuple(self._store.warnings)
+        return True
 
     def opened(self, rules: PermissionRules) -> PermissionRules:
         """The rules with the folder of the memories writable, where work may write at all."""
-        if rules.name != ":workspace":
+        if rules.name != ":workspace" or not self._there:
             return rules
         ref = RuleRef(text="features.memories opens it", source="config")
         return with_roots(rules, (writable_root(self._store.folder, ref),))
 
     def begin(self, engine: "Engine", session: "Session", group: asyncio.TaskGroup) -> None:
         """Listen to the thread, and work in the background once it is answered."""
+        if not self._there:
+            return
         self._session = session
-        listening = self._listen(session)
-        self._tasks.append(group.create_task(listening, name="memories: what is used"))
+        self._listener = session.bus.listen()
+        hearing = self._hear(session, self._listener)
+        self._hearing = group.create_task(hearing, name="memories: what is used")
         if self._generate:
             work = self._work(engine, session)
-            self._tasks.append(group.create_task(work, name="memories"))
+            self._working = group.create_task(work, name="memories")
+
+    async def done(self) -> None:
+        """Wait for the background to have nothing more to do; only for those who have the time."""
+        if self._working is not None:
+            await asyncio.wait([self._working])
 
     async def close(self) -> None:
         """Stop. What was half done is done again another time."""
-        for task in self._tasks[1:]:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=LISTEN_S)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks.clear()
+        if self._session is not None and self._listener is not None:
+            self._session.bus.forget(self._listener)
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait([self._working])
+        if self._hearing is not None:
+            await asyncio.wait([self._hearing], timeout=LISTEN_S)
+            self._hearing.cancel()
+            await asyncio.wait([self._hearing])
 
     # ---- listening ------------------------------------------------------------------------
 
-    async def _listen(self, session: "Session") -> None:
+    async def _hear(self, session: "Session", listener: "Listener") -> None:
         """Commands that read a memory count as uses of it; text from outside marks the thread."""
         polluted = False
-        async for event in session.bus.listen():
+        async for event in listener:
             if not self._answered.is_set() and begins_an_answer(event):
                 self._answered.set()
             if not isinstance(event, events.ItemCompleted):
@@ -124,11 +147,10 @@ class Memories:
                 case items.CommandExecution(command=command):
                     slugs = mind.slugs_in(command)
                     if slugs:
-                        await self._quietly(lambda slugs=slugs: self._store.used(slugs))
+                        await self._quietly(partial(self._store.used, slugs))
                 case items.WebSearch() | items.McpToolCall() if not polluted:
                     polluted = True
-                    thread = session.parts.thread_id
-                    await self._quietly(lambda thread=thread: self._store.pollute(thread))
+                    await self._quietly(partial(self._store.pollute, session.parts.thread_id))
                 case _:
                     pass
 
@@ -198,7 +220,7 @@ class Memories:
                 await self._extract(threads, session, info)
         except (OctavoError, TimeoutError) as error:
             self._store.failed(info.id)
-            self._warn(f"thread {info.id}: {error or 'no answer in time'}")
+            self._warn(f"thread {info.id}: {str(error) or 'no answer in time'}")
         except BaseException:
             self._store.release(info.id)
             raise
@@ -221,7 +243,7 @@ class Memories:
                 shown = hidden.text(shown)
             found = mind.read_answer(await self._ask(session, name, mind.question(shown, info.cwd)))
         if found is None:
-            raise ModelError("its notes could not be read", kind=UNREADABLE)
+            raise ModelError("its notes could not be read", kind=ModelErrorKind.INCOMPLETE)
         memory = mind.memory_of(info, found, now_ms=self._now_ms())
         self._store.keep(replace(memory, polluted=polluted))
 
@@ -262,7 +284,7 @@ class Memories:
             done = await self._merge_these(engine, session, chosen)
         except (OctavoError, TimeoutError) as error:
             self._store.failed(MERGING)
-            self._warn(f"not merged: {error or 'it took too long'}")
+            self._warn(f"not merged: {str(error) or 'it took too long'}")
         except BaseException:
             self._store.release(MERGING)
             raise
@@ -273,7 +295,7 @@ class Memories:
             else:
                 self._store.failed(MERGING)
 
-    def _chosen(self) -> list[mind.Memory]:
+    def _chosen(self) -> list[Memory]:
         settings = self._settings
         return mind.chosen(
             self._store.all(),
@@ -284,7 +306,7 @@ class Memories:
         )
 
     async def _merge_these(
-        self, engine: "Engine", session: "Session", chosen: list[mind.Memory]
+        self, engine: "Engine", session: "Session", chosen: list[Memory]
     ) -> bool:
         """The files in place, an agent to merge them, and the history of it."""
         store, now_s = self._store, self._now_ms() // 1000
@@ -314,7 +336,7 @@ class Memories:
     async def _agent(self, engine: "Engine", session: "Session", *, diff: bool) -> str | None:
         """The agent's one turn; why it did not come to its end, if so."""
         parts = session.parts
-        thread = await engine.start_agent(
+        thread = await engine.open_thread(
             ThreadOptions(
                 cwd=self._store.folder,
                 sandbox=only_here(),
@@ -325,8 +347,7 @@ class Memories:
                 depth=1,
                 parent=parts.thread_id,
                 meter=parts.meter,
-            ),
-            fork=None,
+            )
         )
         ending: events.Ending | None = None
         try:
@@ -336,7 +357,7 @@ class Memories:
                         ending = event
             problem = thread.sandbox_problem
         finally:
-            await asyncio.shield(asyncio.ensure_future(thread.close()))
+            await thread.close()
         if problem is not None:
             return str(problem)
         match ending:

@@ -53,10 +53,9 @@ class MemoryHistory:
             await self._git("update-ref", MERGED, NOW)
 
     async def _kept(self, files: Mapping[str, bytes], words: str, now_s: int) -> bool:
-        if not os.path.isdir(os.path.join(self._folder, "objects")):
-            made = await self._git("init", "--quiet", "--bare", "--template=", self._folder)
-            if made is None:
-                return False
+        # again and again does no harm
+        if await self._git("init", "--quiet", "--bare", "--template=", self._folder) is None:
+            return False
         parent = await self._git("rev-parse", "--verify", "--quiet", NOW)
         stream = commit_stream(files, words, now_s=now_s, grown=parent is not None)
         done = await self._git("fast-import", "--quiet", "--date-format=raw", stdin=stream)
@@ -76,13 +75,12 @@ class MemoryHistory:
                 caps=caps,
             )
             try:
-                done = await run(
-                    await pipes.start(spec), stdin=stdin, timeout_s=GIT_S, caps=caps
-                )
+                done = await run(await pipes.start(spec), stdin=stdin, timeout_s=GIT_S, caps=caps)
             except StartError:
                 return None
             good = done.status.ok and not done.timed_out
-            return done.stdout.text().encode() if good else None
+            whole = done.stdout.head + done.stdout.tail
+            return whole[:DIFF_BYTES] if good else None
 
 
 def environment(environ: Mapping[str, str], folder: str) -> dict[str, str]:

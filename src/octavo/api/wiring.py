@@ -64,6 +64,7 @@ from octavo.tools.web_search import web_search
 
 if TYPE_CHECKING:
     from octavo.api.goaling import Goaling
+    from octavo.api.memories import Memories
     from octavo.api.skilled import SkillBook
     from octavo.engine.hooks import SessionHooks
     from octavo.engine.reviewer import Reviewer
@@ -85,6 +86,7 @@ class Opened(Struct):
     commands: "Commands"
     crew: Crew | None = None
     repl: "PythonRepl | None" = None
+    memories: "Memories | None" = None
     reviewer: "Reviewer | None" = None
     options: ThreadOptions = ThreadOptions()
     facts: dict[str, str] = {}
@@ -232,7 +234,10 @@ class Wiring:
         client, provider_name, retries = self._client(settings)
         sandbox = options.sandbox or self._sandbox(loaded)
         cwd = loaded.cwd
-        profile = settle(sandbox.profile.rules, cwd, self._environ)
+        profile = worked = settle(sandbox.profile.rules, cwd, self._environ)
+        remembered = self._remembered(settings, options)
+        if remembered is not None:  # undo is about `worked`: memories are not the user's work
+            profile = settle(remembered.opened(sandbox.profile.rules), cwd, self._environ)
         if options.reviewing:
             profile = looking(profile)
         shell = user_shell(self._environ)
@@ -268,6 +273,7 @@ class Wiring:
                 project=documents.text,
                 project_folder=cwd if documents.text else "",
                 skills="" if book is None else book.text,
+                memories="" if remembered is None else remembered.text,
                 held_back=tuple(held),
                 approved=() if options.reviewing else ruling.approved,
                 with_environment=settings.include_environment_context,
@@ -321,7 +327,7 @@ class Wiring:
             else audit.approver(options.approver or refuse, decides),
             checkpoints=None
             if options.ephemeral
-            else checkpoints_for(settings, profile, home=self.home, thread=thread_id, cwd=cwd),
+            else checkpoints_for(settings, worked, home=self.home, thread=thread_id, cwd=cwd),
             audit=audit,
             end_commands=commands.end_all if crew is None else ending(commands, crew),
             workspace=place,
@@ -354,6 +360,7 @@ class Wiring:
         warnings = [*loaded.warnings, *documents.warnings, *profile.warnings, *said_of_hooks]
         warnings += ruling.warnings
         warnings += () if book is None else book.warnings
+        warnings += () if remembered is None else remembered.warnings
         if is_limited(profile):
             warnings.append(HOSTS_NOTE)
         if not info.known:
@@ -384,6 +391,7 @@ class Wiring:
             crew=crew,
             repl=repl,
             reviewer=reviewer,
+            memories=remembered,
             options=replace(options, meter=meter),
             facts={
                 "folder": cwd,
@@ -525,6 +533,20 @@ class Wiring:
         from octavo.api.skilled import SkillBook  # noqa: PLC0415 - few folders have any
 
         return SkillBook(loaded, self._environ, window)
+
+    def _remembered(self, settings: Settings, options: ThreadOptions) -> "Memories | None":
+        """What earlier threads taught; None where that is off, and for agents."""
+        if settings.features.get("memories") is not True or options.depth or options.reviewing:
+            return None
+        from octavo.api.memories import Memories  # noqa: PLC0415 - off by default
+
+        return Memories(
+            self.home,
+            settings.memories,
+            environ=self._environ,
+            now_ms=self._clock.now_ms,
+            generate=not options.ephemeral and options.record is None,
+        )
 
     def _notify(
         self, settings: Settings, thread_id: ThreadId, cwd: str

@@ -45,6 +45,7 @@ MOST_APPROVED: Final = 100
 
 
 NO_SKILLS: Final = "<skills_instructions>\nThere are no skills any more.\n</skills_instructions>"
+NO_MEMORIES: Final = "There are none any more; what was said before no longer counts."
 ESCAPED: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -85,6 +86,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """`plan`, or nothing for the usual way of working together."""
     held_back: tuple[str, ...] = ()
     """Variables that commands do not get, because their names look like secrets."""
+    memories: str = ""
+    """What earlier threads taught, and where the rest of it lies."""
 
 
 def opening(here: Surroundings) -> tuple[Message, ...]:
@@ -95,6 +98,8 @@ def opening(here: Surroundings) -> tuple[Message, ...]:
         developer.append(here.developer)
     if here.mode:
         developer.append(mode_text(here.mode))
+    if here.memories:
+        developer.append(tagged("memories", here.memories))
     user = []
     if here.project:
         user.append(project_text(here))
@@ -118,6 +123,8 @@ def changes(before: Surroundings, now: Surroundings) -> tuple[Message, ...]:
         developer.append(now.developer)
     if now.mode != before.mode:
         developer.append(mode_text(now.mode))
+    if now.memories != before.memories:
+        developer.append(tagged("memories", now.memories or NO_MEMORIES))
     if developer:
         found.append(message("developer", developer))
     user = []
