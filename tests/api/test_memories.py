@@ -19,10 +19,13 @@ from octavo import Sandbox
 from octavo.api.engine import Engine
 from octavo.api.options import ThreadOptions
 from octavo.model.request import ModelRequest
-from octavo.protocol import events
+from octavo.protocol import events, items
 from octavo.protocol.history import Message
+from octavo.protocol.ids import ItemId, TurnId
 from octavo.protocol.usage import TokenUsage
+from octavo.store.checkpoints import Checkpoints as Kept
 from octavo.store.memories import Memory, MemoryStore
+from octavo.store.undo import Undo
 from octavo.testing import ScriptedModel
 from octavo.testing.script import Reply, Say, Stall
 
@@ -141,6 +144,7 @@ PROBE = """
 import asyncio, sys
 from octavo.api.engine import Engine
 from octavo.api.options import ThreadOptions
+from octavo.store.undo import Undo
 from octavo.testing import ScriptedModel
 model = ScriptedModel().says("Hello.")
 async def main():
@@ -478,3 +482,61 @@ async def test_the_next_merging_gets_what_changed_since_the_last_and_history_is_
     )
     assert log.split("\n")[:4] == ["merged", "before merging", "merged", "before merging"]
     assert not (memory_folder(room) / ".git").exists()
+
+
+# ---- with everything else ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passes", [*range(0, 60, 3), *range(60, 400, 40)])
+async def test_closing_at_any_time_leaves_no_lease_and_no_task(room, passes):
+    await old_thread(room)
+    model = Rooms()
+    model.thread.says("Hello.")
+    model.reading.says(notes())
+    merge_by(model, "echo one > MEMORY.md")
+    async with asyncio.timeout(30):
+        async with opened(room, model, ON) as engine:
+            thread = await engine.start_thread(cwd=room / "work", sandbox=Sandbox.read_only())
+            await thread.run("Hi")
+            for _ in range(passes):
+                await asyncio.sleep(0)  # somewhere in the background's work
+    assert leases(room) == []
+    assert len(records(room)) <= 1
+    assert not list(memory_folder(room).glob("**/.new-*"))
+
+
+async def test_undo_leaves_memories_alone(room):
+    model = Rooms()
+    memory = room / "home/memories/MEMORY.md"
+    model.thread.calls("exec_command", cmd=f"echo note > {memory}; echo mine > a.txt")
+    await work_once(room, model, sandbox=Sandbox.workspace_write())
+    kept = Kept(str(room / "home"), now_ns=time.time_ns)
+    (thread,) = [path.stem[-36:] for path in (room / "home/sessions").rglob("*.jsonl")]
+    undo = Undo(kept, new_id=lambda: "u")
+    with undo.undoing(thread) as plan:
+        undo.carry_out(plan)
+    assert memory.read_text() == "note\n"
+    assert not (room / "work/a.txt").exists()
+
+
+async def test_a_search_marks_the_thread(room):
+    model = Rooms()
+    async with opened(room, model, ON) as engine:
+        thread = await engine.start_thread(cwd=room / "work", sandbox=Sandbox.read_only())
+        found = items.WebSearch(id=ItemId("ws_1"), query="x")
+        thread._session.publish(events.ItemCompleted(turn_id=TurnId("t"), item=found))
+    (record,) = records(room)
+    assert (record.thread, record.polluted) == (thread.id, True)
+
+
+async def test_a_thread_without_a_record_of_its_own_reads_nothing(room):
+    await old_thread(room)
+    model = Rooms()
+    model.thread.says("Hello.")
+    async with opened(room, model, ON) as engine:
+        thread = await engine.start_thread(
+            cwd=room / "work", sandbox=Sandbox.read_only(), ephemeral=True
+        )
+        await thread.run("Hi")
+        await engine._memories[0].done()
+    assert model.reading.requests == []

@@ -57,3 +57,16 @@ def test_without_anybody_to_ask_the_model_is_told_so():
     assert "Nobody can be asked" in texts(opening(HERE))[0][1]
     asked = replace(HERE, approval="on-request")
     assert "require_escalated" in texts(opening(asked))[0][1]
+
+
+def test_memories_come_after_the_way_of_working_and_only_when_they_change():
+    here = replace(HERE, developer="Be brief.", mode="plan", memories="Tabs, always.")
+    said = [text for role, text in texts(opening(here)) if role == "developer"]
+    assert said[-1] == "<memories>\nTabs, always.\n</memories>"
+    assert said[-3] == "Be brief."
+    assert changes(here, here) == ()
+    (message,) = changes(here, replace(here, memories=""))
+    assert "no longer counts" in message.content[0].text
+    assert texts(changes(HERE, replace(HERE, memories="x"))) == [
+        ("developer", "<memories>\nx\n</memories>")
+    ]

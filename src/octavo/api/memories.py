@@ -6,9 +6,10 @@ engine closes, lose nothing by it, and are paid from the thread's own budget.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -34,6 +35,7 @@ from octavo.store.memories import MERGING, SUMMARY, Memory, MemoryStore
 
 if TYPE_CHECKING:
     from octavo.api.engine import Engine
+    from octavo.api.thread import Thread
     from octavo.engine.bus import Listener
     from octavo.engine.session import Session
 
@@ -76,6 +78,7 @@ class Memories:
         self._history = MemoryHistory(f"{self._store.state}/history.git", environ)
         self._answered = asyncio.Event()
         self._session: Session | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._listener: Listener | None = None
         self._hearing: asyncio.Task[None] | None = None
         self._working: asyncio.Task[None] | None = None
@@ -108,7 +111,7 @@ class Memories:
         """Listen to the thread, and work in the background once it is answered."""
         if not self._there:
             return
-        self._session = session
+        self._session, self._group = session, group
         self._listener = session.bus.listen()
         hearing = self._hear(session, self._listener)
         self._hearing = group.create_task(hearing, name="memories: what is used")
@@ -182,21 +185,32 @@ class Memories:
 
     async def _read_threads(self, threads: Store, session: "Session") -> None:
         """Phase 1: each thread in one request, a few at once."""
-        found = await asyncio.to_thread(self._eligible, threads, session.parts.thread_id)
+        running = session.parts.thread_id
+        wanted = await asyncio.to_thread(self._eligible, threads, running)
         gate = asyncio.Semaphore(mind.AT_ONCE)
+        leased = self._leased(wanted)
+        mine = {info.id for info in leased}
 
         async def one(info: ThreadInfo) -> None:
             async with gate:
-                await self._read_one(threads, session, info)
+                if await self._read_one(threads, session, info):
+                    self._store.release(info.id)
+                else:
+                    self._store.failed(info.id)
+                mine.discard(info.id)
 
-        async with asyncio.TaskGroup() as group:
-            for info in found:
-                group.create_task(one(info), name="memories: one thread")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for info in leased:
+                    group.create_task(one(info), name="memories: one thread")
+        finally:
+            for left in mine:  # stopped before they were done
+                self._store.release(left)
 
     def _eligible(self, threads: Store, running: ThreadId) -> list[ThreadInfo]:
-        """The threads of this start, each leased. In a worker thread."""
+        """The threads worth reading now. In a worker thread: it only looks."""
         settings = self._settings
-        found = mind.eligible(
+        return mind.eligible(
             threads.list(limit=mind.SCANNED),
             now_ms=self._now_ms(),
             known={memory.thread: memory for memory in self._store.all()},
@@ -205,27 +219,21 @@ class Memories:
             age_days=settings.max_rollout_age_days,
             unpolluted=settings.disable_on_external_context,
         )
-        leased: list[ThreadInfo] = []
-        for info in found:
-            if len(leased) >= settings.max_rollouts_per_startup:
-                break
-            if self._store.lease(info.id):
-                leased.append(info)
-        return leased
 
-    async def _read_one(self, threads: Store, session: "Session", info: ThreadInfo) -> None:
+    def _leased(self, wanted: Iterable[ThreadInfo]) -> list[ThreadInfo]:
+        """As many as one start reads, of those that nobody else has."""
+        most = self._settings.max_rollouts_per_startup
+        return list(islice((info for info in wanted if self._store.lease(info.id)), most))
+
+    async def _read_one(self, threads: Store, session: "Session", info: ThreadInfo) -> bool:
         """One thread: its notes are kept, or it waits an hour for the next try."""
         try:
             async with asyncio.timeout(EXTRACT_S):
                 await self._extract(threads, session, info)
         except (OctavoError, TimeoutError) as error:
-            self._store.failed(info.id)
             self._warn(f"thread {info.id}: {str(error) or 'no answer in time'}")
-        except BaseException:
-            self._store.release(info.id)
-            raise
-        else:
-            self._store.release(info.id)
+            return False
+        return True
 
     async def _extract(self, threads: Store, session: "Session", info: ThreadInfo) -> None:
         loaded = await asyncio.to_thread(threads.read, info.id)
@@ -315,7 +323,7 @@ class Memories:
             names = ", ".join(sorted(strange)[:3])
             self._warn(f"not merged: {store.folder} holds {names}, which does not belong there")
             return False
-        lock = await asyncio.to_thread(ThreadLock, store.home, ThreadId("memory-merging"))
+        lock = ThreadLock(store.home, ThreadId("memory-merging"))
         try:
             raw, summaries = mind.raw_text(chosen), mind.summary_files(chosen)
             await asyncio.to_thread(store.write_inputs, raw, summaries)
@@ -336,7 +344,8 @@ class Memories:
     async def _agent(self, engine: "Engine", session: "Session", *, diff: bool) -> str | None:
         """The agent's one turn; why it did not come to its end, if so."""
         parts = session.parts
-        thread = await engine.open_thread(
+        thread = await self._opened_whole(
+            engine,
             ThreadOptions(
                 cwd=self._store.folder,
                 sandbox=only_here(),
@@ -347,7 +356,7 @@ class Memories:
                 depth=1,
                 parent=parts.thread_id,
                 meter=parts.meter,
-            )
+            ),
         )
         ending: events.Ending | None = None
         try:
@@ -367,6 +376,17 @@ class Memories:
                 return why
             case _:
                 return "it was stopped"
+
+    async def _opened_whole(self, engine: "Engine", options: ThreadOptions) -> "Thread":
+        """A thread is opened to its end even when this work is stopped meanwhile: half of one
+        would be nobody's to close."""
+        assert self._group is not None
+        opening = self._group.create_task(engine.open_thread(options), name="memories: an agent")
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])
+            raise  # the engine closes the thread with all others
 
 
 def only_here() -> Sandbox:

@@ -67,8 +67,14 @@ WHY_ENV = 'an environment file, denied by deny_secrets = "all"'
 
 def in_home(home: str, exists: "Callable[[str], bool]") -> "Iterator[str]":
     """The stores that are there, as absolute paths. What is missing cannot be read anyway."""
-    if home.startswith("/") and home != "/":
-        for name in HOME:
-            path = f"{home.rstrip('/')}/{name}"
-            if exists(path):
-                yield path
+    if not home.startswith("/") or home == "/":
+        return
+    folders: dict[str, bool] = {}
+    for name in HOME:
+        top = name.partition("/")[0]
+        there = folders.get(top)
+        if there is None:
+            there = folders[top] = exists(f"{home.rstrip('/')}/{top}")
+        path = f"{home.rstrip('/')}/{name}"
+        if there and (top == name or exists(path)):
+            yield path

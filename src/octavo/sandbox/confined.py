@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from octavo.sandbox.denial import Denial
 
 
+def no_hints(_output: str) -> "tuple[Denial, ...]":
+    """Nothing is read out of the output."""
+    return ()
+
+
 class Confined:
     """A started command, how it is confined, and what was refused so far."""
 
@@ -22,6 +27,8 @@ class Confined:
         reached: "Callable[[], str | None] | None" = None,
     ) -> None:
         self._reached = reached
+        self.hints: Callable[[str], tuple[Denial, ...]] = no_hints
+        """What the output of a command that failed tells of refusals nobody reported."""
         self.child = child
         """Whoever holds it closes it."""
         self.rung = rung

@@ -7,6 +7,7 @@ from octavo.policy.profile import EffectiveProfile, hides
 from octavo.process.spec import ProcessSpec
 from octavo.protocol.permissions import Access as Level
 from octavo.sandbox.confined import Confined
+from octavo.sandbox.hints import hinted
 from octavo.sandbox.launcher import Launcher as Platform
 from octavo.sandbox.launcher import unconfined
 from octavo.sandbox.wish import Wish
@@ -45,7 +46,11 @@ class SandboxLauncher:
         """
         if escalated:
             return await unconfined(spec, self._profile, ())
-        return await self._platform.start(spec, self._profile, wish=self._wish, limits=self._limits)
+        confined = await self._platform.start(
+            spec, self._profile, wish=self._wish, limits=self._limits
+        )
+        confined.hints = lambda output: hinted(self._profile, output)
+        return confined
 
 
 class ProfileAccess:

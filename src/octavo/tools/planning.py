@@ -19,7 +19,9 @@ from octavo.sandbox.confined import Confined
 from octavo.tools.base import Launcher, Tool, ToolCall, ToolContext, ToolOutput, failed
 from octavo.tools.registry import Registry, names_of, shown
 
-LOOKING: Final = frozenset({"exec_command", "write_stdin", "view_image", "get_goal"})
+LOOKING: Final = frozenset(
+    {"exec_command", "write_stdin", "view_image", "get_goal", "request_user_input"}
+)
 RUNNING: Final = re.compile(r"^Process running with session ID (\d+)$", re.MULTILINE)
 BODY: Final = "\nOutput:"
 REFUSED: Final = "not in plan mode: {name} may change something. Put it into the plan."

@@ -99,6 +99,11 @@ class Shown:
             self._sent += 1
             self._emit(CommandOutputDelta(item_id=self.item_id, text=text))
 
+    @property
+    def text(self) -> str:
+        """What it wrote, the middle left out when it is long."""
+        return self._all.snapshot().text()
+
     def end(
         self, status: Status, exit_code: int | None, denials: tuple[DenialNote, ...] = ()
     ) -> None:
@@ -157,6 +162,9 @@ class Command:
         await self.entry.watch()
         # Ends what it left behind in its sandbox: only then are the denials complete.
         self.entry.release()
+        assert self.entry.status is not None
+        code = self.entry.status.shell_code
+        refused = (*self.confined.denials(), *self.confined.hints(self.shown.text))
         self.denials = tuple(
             # a path may hold line ends, or bytes that no record and no request can carry
             DenialNote(
@@ -164,10 +172,8 @@ class Command:
                 subject=printable(one.subject),
                 rule=str(one.rule),
             )
-            for one in self.confined.denials()
+            for one in refused
         )
-        assert self.entry.status is not None
-        code = self.entry.status.shell_code
         self.shown.end("completed" if code == 0 else "failed", code, self.denials)
 
     def told(self) -> Told:
