@@ -233,9 +233,7 @@ async def test_sub_agents_have_no_goals(room):
             steps=(Call(name="wait_agent", arguments=arguments, namespace="multi_agent_v1"),)
         )
 
-    spawn = Call(
-        name="spawn_agent", arguments={"message": "helper"}, namespace="multi_agent_v1"
-    )
+    spawn = Call(name="spawn_agent", arguments={"message": "helper"}, namespace="multi_agent_v1")
     seen = []
 
     class Two(ScriptedModel):

@@ -85,7 +85,10 @@ async def test_commands_write_nothing_whatever_the_settings(room):
         call("exec_command", cmd=f"touch {work}/a"),
         call("exec_command", cmd=f"touch {room}/b"),
         call(
-            "exec_command", cmd="touch c", sandbox_permissions="require_escalated", justification="?"
+            "exec_command",
+            cmd="touch c",
+            sandbox_permissions="require_escalated",
+            justification="?",
         ),
         call("exec_command", cmd="cat there; echo more > d"),
         Reply(steps=(Say(text=PLAN),)),
@@ -122,7 +125,9 @@ async def test_what_may_change_something_is_refused(room):
                 Call(name="spawn_agent", arguments={"message": "x"}, namespace="multi_agent_v1"),
                 Call(name="python", arguments={"code": "1"}),
                 Call(name="ticket", arguments={"number": 7}),
-                Call(name="exec_command", arguments={"cmd": f"apply_patch <<'EOF'\n{patch}\nEOF\n"}),
+                Call(
+                    name="exec_command", arguments={"cmd": f"apply_patch <<'EOF'\n{patch}\nEOF\n"}
+                ),
             )
         ),
         Reply(steps=(Say(text=PLAN),)),
@@ -206,7 +211,9 @@ async def test_a_message_that_is_only_a_plan_is_no_message(room):
     assert [type(one) for one in planned.items] == [items.UserMessage, items.ProposedPlan]
     assert planned.final_message == "Just so."
     assert usual.final_message == text  # outside of plan mode words are words
-    assert [one.text for one in model.requests[1].input if isinstance(one, Message)].count(text) == 1
+    assert [one.text for one in model.requests[1].input if isinstance(one, Message)].count(
+        text
+    ) == 1
 
 
 async def test_the_model_is_told_when_the_mode_changes_and_only_then(room):

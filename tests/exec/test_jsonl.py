@@ -107,3 +107,16 @@ def test_any_text_is_one_line_of_json(text):
 def test_bytes_that_are_no_letters_become_escapes():
     (line,) = JsonLines().lines(completed(command(aggregated_output="a\udcff", status="completed")))
     assert json.loads(line)["item"]["aggregated_output"] == "a\\udcff"
+
+
+def test_a_plan_is_a_message_that_clients_know_with_a_mark_of_ours():
+    (got,) = lines(completed(items.ProposedPlan(id="p", text="# Do it")))
+    assert got["item"] == {
+        "id": "item_0", "type": "agent_message", "text": "# Do it", "proposed_plan": True,
+    }  # fmt: skip
+
+
+def test_reviews_and_goals_add_no_lines_of_their_own():
+    mode = items.ReviewMode(id="r", state="entered", target="x")
+    goal = events.GoalUpdated(goal=events.Goal(objective="x"))
+    assert lines(completed(mode), goal) == []

@@ -12,6 +12,7 @@ if sys.platform == "win32":
     pytest.skip("pseudo-terminals are POSIX", allow_module_level=True)
 
 import fcntl
+import json
 import pty
 import termios
 
@@ -182,3 +183,44 @@ def test_a_reader_of_the_result_that_went_away_is_no_defect(sit):
         os.close(write)
         assert person.leaves() == 141
     assert "defect" not in person.seen
+
+
+ASKS = Call(
+    name="request_user_input",
+    arguments={
+        "questions": [
+            {
+                "id": "which_one",
+                "header": "Which",
+                "question": "Which parser?",
+                "options": [
+                    {"label": "New", "description": "write it"},
+                    {"label": "Old", "description": "keep it"},
+                ],
+            }
+        ]
+    },
+)
+
+
+def test_a_question_of_a_planning_model_is_answered_at_the_terminal(sit):
+    plan = Say(text="<proposed_plan>\nThe old one.\n</proposed_plan>")
+    with ModelServer(Reply(steps=(ASKS,)), Reply(steps=(plan,))) as server:
+        person = sit(server, "--plan", "plan it")
+        person.sees("your own words")
+        person.types("2\n")
+        assert person.leaves() == 0
+        told = json.loads(server.requests[1].body)["input"][-1]["output"]
+    assert '"which_one":{"answers":["Old"]}' in told
+    assert "Which parser?" in person.seen
+    assert "The old one." in person.seen
+    assert "proposed_plan>" not in person.seen
+
+
+def test_a_run_is_stopped_at_a_question_of_the_model(sit):
+    with ModelServer(Reply(steps=(ASKS,)), Reply(steps=(Say(text="x"),))) as server:
+        person = sit(server, "--plan", "plan it")
+        person.sees("your own words")
+        person.types("\x03")
+        assert person.leaves() == 1
+        assert len(server.requests) == 1

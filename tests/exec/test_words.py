@@ -6,6 +6,7 @@ import click
 import pytest
 
 from octavo.cli.exec import command
+from octavo.engine.review import BaseBranch, Commit, Custom, Uncommitted
 from octavo.exec import words
 from octavo.exec.words import by_hand
 from octavo.protocol.errors import UsageError
@@ -25,6 +26,14 @@ ALIKE = [
     ["resume", "--last", "--all"],
     ["resume", "NAME"],
     ["fork", "ID", "x"],
+    ["--plan", "x"],
+    ["resume", "--last", "--plan", "x"],
+    ["review"],
+    ["review", "only the names"],
+    ["review", "-"],
+    ["review", "--uncommitted", "--json"],
+    ["--base", "main", "review"],
+    ["review", "--commit", "abc", "--title", "Add it", "-m", "judge"],
     ["--oss", "--local-provider", "lmstudio", "-p", "work", "x"],
     ["--dangerously-bypass-approvals-and-sandbox", "x"],
     ["--thread-source", "user", "--cyber-access-program", "p", "--approve-for-me", "x"],
@@ -54,7 +63,10 @@ def test_what_has_to_be_explained_is_left_to_the_command_line_proper(args):
 
 
 @pytest.mark.parametrize("args", [
-    ["a", "b"], ["--last", "x"], ["fork"], ["review"], ["resume", "a", "b", "c"], ["--all", "x"],
+    ["review", "a", "b"], ["review", "--base", "main", "x"], ["review", "--last"],
+    ["review", "--uncommitted", "--commit", "1"], ["review", "--title", "t"], ["--base", "x", "y"],
+    ["review", "--plan"], ["review", "-i", "a.png"],
+    ["a", "b"], ["--last", "x"], ["fork"], ["resume", "a", "b", "c"], ["--all", "x"],
 ])  # fmt: skip
 def test_words_that_contradict_each_other_are_refused_both_ways(args):
     with pytest.raises(UsageError) as one:
@@ -114,3 +126,22 @@ def test_every_option_of_the_command_is_known_by_hand():
         for name in option.opts
     }
     assert known == listed
+
+
+@pytest.mark.parametrize(("args", "target"), [
+    (["review"], Uncommitted()),
+    (["review", "--uncommitted"], Uncommitted()),
+    (["review", "--base=main"], BaseBranch(branch="main")),
+    (["review", "--commit", "abc", "--title", "T"], Commit(sha="abc", title="T")),
+    (["review", "the docs"], Custom(instructions="the docs")),
+])  # fmt: skip
+def test_a_review_has_one_target(args, target):
+    found = by_hand(args)
+    assert found is not None
+    assert (found.review, found.prompt, found.resumed) == (target, None, False)
+
+
+def test_a_model_named_for_a_review_is_the_one_that_reviews():
+    found = by_hand(["review", "-m", "judge"])
+    assert found is not None
+    assert found.flags == {"model": "judge", "review_model": "judge"}

@@ -62,8 +62,17 @@ def seen_access(plan: Plan, path: str) -> str:
 
 
 def landlock_access(plan: Plan, path: str) -> str:
-    """What Landlock lets a command do with a path: rights only ever add up."""
-    found = {access for at, access in plan.landlock if under(path, at)}
+    """What Landlock lets a command do with a path: rights only ever add up, and a read right is
+    given to all but what is hidden below it."""
+    hidden = {at for at, access in plan.landlock if access == "none"}
+
+    def counts(at, access):
+        aside = access == "read" and any(
+            h != at and under(h, at) and under(path, h) for h in hidden
+        )
+        return access != "none" and under(path, at) and not aside
+
+    found = {access for at, access in plan.landlock if counts(at, access)}
     return "write" if "write" in found or "device" in found else "read" if found else "none"
 
 

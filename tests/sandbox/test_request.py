@@ -16,7 +16,8 @@ from octavo.sandbox.wish import Wish
 
 def settled(folder, filesystem, **more):
     mapping = {"filesystem": {":root": "read", ":cwd": "write", **filesystem}, **more}
-    return PermissionProfile.from_mapping(mapping, cwd=folder).settled()
+    environ = {**os.environ, "HOME": str(folder.parent / "nobody")}  # without credentials
+    return PermissionProfile.from_mapping(mapping, cwd=folder).settled(environ=environ)
 
 
 def hidden(policy):

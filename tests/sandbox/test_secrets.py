@@ -40,7 +40,7 @@ def home(tmp_path):
     return found
 
 
-@pytest.fixture(params=["native", "bubblewrap"])
+@pytest.fixture(params=["native", "bubblewrap", "landlock"])
 def shell(request, octavo, home, workspace):
     """Runs a script in the sandbox of one rung, with that home."""
 

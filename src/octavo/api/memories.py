@@ -19,7 +19,7 @@ from octavo.api.options import ThreadOptions
 from octavo.api.sandbox import PermissionProfile, Sandbox
 from octavo.config.schema import MemorySettings
 from octavo.engine import memories as mind
-from octavo.model.catalog import lookup
+from octavo.model.catalog import ModelInfo
 from octavo.model.events import Done, ItemDone
 from octavo.model.request import ModelRequest
 from octavo.policy.presets import preset, with_roots, writable_root
@@ -69,8 +69,10 @@ class Memories:
         *,
         environ: Mapping[str, str],
         now_ms: Callable[[], int],
+        info_of: Callable[[str], ModelInfo],
         generate: bool,
     ) -> None:
+        self._info_of = info_of
         self._store = MemoryStore(home, now_ms=now_ms)
         self._settings = settings
         self._now_ms = now_ms
@@ -160,7 +162,7 @@ class Memories:
     async def _quietly(self, write: Callable[[], None]) -> None:
         try:
             await asyncio.to_thread(write)
-        except OctavoError as error:
+        except Exception as error:  # noqa: BLE001 - counting uses must not end the thread
             self._warn(str(error))
 
     # ---- the background -------------------------------------------------------------------
@@ -241,14 +243,13 @@ class Memories:
         polluted = mind.from_outside(loaded.items)
         unwanted = polluted and self._settings.disable_on_external_context
         name = self._settings.extract_model or session.parts.model_name
-        known = lookup(name)
-        window = known.context_window if self._settings.extract_model else session.parts.window
-        hidden = session.parts.redact
-        shown = "" if unwanted else mind.transcript(loaded.items, window)
+        own = self._settings.extract_model is None
+        window = session.parts.window if own else self._info_of(name).context_window
+        redact = session.parts.redact
+        hide = str if redact is None else redact.text
+        shown = "" if unwanted else mind.transcript(loaded.items, window, hide)
         found: mind.Extracted | None = nothing
         if shown:
-            if hidden is not None:
-                shown = hidden.text(shown)
             found = mind.read_answer(await self._ask(session, name, mind.question(shown, info.cwd)))
         if found is None:
             raise ModelError("its notes could not be read", kind=ModelErrorKind.INCOMPLETE)
@@ -257,7 +258,8 @@ class Memories:
 
     async def _ask(self, session: "Session", name: str, text: str) -> str:
         """One request at low effort, paid from the thread's budget."""
-        parts = session.parts
+        parts, info = session.parts, self._info_of(name)
+        parts.meter.priced(info)
         parts.meter.check(parts.clock.monotonic())
         request = ModelRequest(
             model=name,
@@ -275,7 +277,7 @@ class Memories:
                     case ItemDone(item=Message(role="assistant") as item):
                         said.append(item.text)
                     case Done(usage=usage) if usage is not None:
-                        parts.meter.spent(usage, lookup(name))
+                        parts.meter.spent(usage, info)
                     case _:
                         pass
         return "\n".join(said)

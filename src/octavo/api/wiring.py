@@ -545,6 +545,7 @@ class Wiring:
             settings.memories,
             environ=self._environ,
             now_ms=self._clock.now_ms,
+            info_of=lambda name: priced(lookup(name), settings),
             generate=not options.ephemeral and options.record is None,
         )
 

@@ -8,7 +8,11 @@ from octavo.exec.words import COLOURS, MODES, options_from
 
 
 @click.command(context_settings={"auto_envvar_prefix": None})
-@click.argument("words", nargs=-1, metavar="[PROMPT] | resume [ID] [PROMPT] | fork ID [PROMPT]")
+@click.argument(
+    "words",
+    nargs=-1,
+    metavar="[PROMPT] | resume [ID] [PROMPT] | fork ID [PROMPT] | review [PROMPT]",
+)
 @click.option("-m", "--model", metavar="NAME", help="The model to ask.")
 @click.option("-s", "--sandbox", type=click.Choice(MODES), help="What commands may do.")
 @click.option("-C", "--cd", "cwd", metavar="DIR", help="Work in this folder.")
@@ -94,6 +98,11 @@ from octavo.exec.words import COLOURS, MODES, options_from
     is_flag=True,
     help="No sandbox, no questions.",
 )
+@click.option("--plan", is_flag=True, help="Plan mode: look, change nothing, end with a plan.")
+@click.option("--uncommitted", is_flag=True, help="With review: what is in no commit (default).")
+@click.option("--base", metavar="BRANCH", help="With review: what this branch brings to BRANCH.")
+@click.option("--commit", metavar="SHA", help="With review: one commit.")
+@click.option("--title", metavar="TEXT", help="With review --commit: what the commit is called.")
 @click.option("--last", is_flag=True, help="With resume: the thread last written in this folder.")
 @click.option("--all", "everywhere", is_flag=True, help="With resume --last: in any folder.")
 @click.option("--thread-source", hidden=True)

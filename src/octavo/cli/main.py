@@ -11,6 +11,7 @@ from octavo.cli.report import INTERRUPTED, complain, guarded
 
 COMMANDS: Final = {
     "exec": ("octavo.cli.exec:command", "Do one piece of work and end."),
+    "review": ("octavo.cli.review:command", "Have changes reviewed."),
     "resume": ("octavo.cli.resume:command", "Go on with a thread."),
     "fork": ("octavo.cli.resume:fork", "Begin a new thread where another one is."),
     "sessions": ("octavo.cli.threads:sessions", "List threads, or search them."),

@@ -26,7 +26,7 @@ class Display:
     def __init__(self, turn_id: TurnId, *, plans: bool = False) -> None:
         self.turn_id = turn_id
         self._plans = plans
-        self._cutters: dict[ItemId, "PlanCutter"] = {}
+        self._cutters: dict[ItemId, PlanCutter] = {}
         self._begun: dict[ItemId, str] = {}
         """Messages that nobody has seen yet: what they begin with is blank."""
         self._part = 0

@@ -6,7 +6,7 @@ Numbers follow the published behaviour of the reference (fact sheet, memories).
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -141,14 +141,19 @@ def eligible(
     return sorted(found, key=lambda info: (-info.updated_ms, info.id))
 
 
-def transcript(items: Iterable[HistoryItem], window: int | None) -> str:
-    """The thread as text without secrets, within its share of the model's window."""
+def transcript(
+    items: Iterable[HistoryItem], window: int | None, hide: Callable[[str], str] = str
+) -> str:
+    """The thread as text without secrets, within its share of the model's window.
+
+    `hide` takes out values that are known; it sees whole texts, before anything is cut.
+    """
     lines = []
     for entry in entries(items):
         if entry.speaker == "developer" or entry.text.startswith("# AGENTS.md instructions"):
             continue
         tokens = TOOL_TOKENS if entry.speaker.startswith("tool") else MESSAGE_TOKENS
-        text = shorten_text(without_secrets(entry.text), tokens * BYTES_PER_TOKEN)
+        text = shorten_text(without_secrets(hide(entry.text)), tokens * BYTES_PER_TOKEN)
         lines.append(f"[{entry.speaker}] {text}")
     return shorten_text("\n\n".join(lines), input_bytes(window))
 

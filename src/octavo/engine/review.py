@@ -4,7 +4,6 @@ The answer is JSON of a published shape. Models do not always keep to it: what c
 it is, and what cannot is shown as it came.
 """
 
-import os.path
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -287,7 +286,7 @@ def place_of(location: CodeLocation, *, cwd: str) -> str:
     """`file:line` or `file:first-last`."""
     path, lines = location.absolute_file_path, location.line_range
     below = cwd.rstrip("/") + "/"
-    path = path.removeprefix(below) if os.path.isabs(path) else path
+    path = path.removeprefix(below)
     last = f"-{lines.end}" if lines.end > lines.start else ""
     return f"{path}:{lines.start}{last}"
 

@@ -50,6 +50,8 @@ class Human:
         """The id of the message whose words are on the screen."""
         self._command: str | None = None
         """The command whose line was written last: its output needs no name."""
+        self._goal = ""
+        """The state of the goal that was shown last."""
         self._notice = ""
         """The notice about the connection that was shown last."""
 
@@ -87,6 +89,8 @@ class Human:
                 self._planned(event)
             case events.ApprovalReviewed():
                 self._reviewed(event)
+            case events.GoalUpdated(goal=goal):
+                self._aimed(goal)
             case events.Warned(message=message):
                 self._line(self._style("yellow", f"warning: {plain(message)}"))
             case events.Retrying(message=message):
@@ -124,12 +128,30 @@ class Human:
                 self._line(f"{self._style('bold', plain(tool))} {status}")
             case items.ImageView(path=path):
                 self._line(f"{self._style('bold', 'looked at')} {plain(path)}")
+            case items.ProposedPlan(text=text):
+                self._line(self._style("bold", "proposed plan"))
+                self._note(plain(text) + "\n\n")
+            case items.ReviewMode(state="entered", target=target):
+                self._line(f"{self._style('bold', 'review')} {plain(target)}")
+            case items.ReviewMode(review=None):
+                self._line(self._style("yellow", "the review did not come to its end"))
             case items.Compaction():
                 self._line(self._style("dim", "the conversation was shortened"))
             case items.Problem(message=message):
                 self._line(self._style("yellow", f"warning: {plain(message)}"))
             case _:
                 return
+
+    def _aimed(self, goal: events.Goal) -> None:
+        """A goal that began or ended; what it spends on the way is not news."""
+        if goal.status == self._goal:
+            return
+        self._goal = goal.status
+        if goal.status == "active":
+            self._line(f"{self._style('bold', 'goal')} {plain(goal.objective)}")
+            return
+        words = goal.status.replace("_", " ")
+        self._line(f"{self._style('bold', 'goal')} {words}, {goal.tokens_used:,} tokens")
 
     def _reviewed(self, review: events.ApprovalReviewed) -> None:
         colour = "dim" if review.status == "approved" else "yellow"

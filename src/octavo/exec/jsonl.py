@@ -132,6 +132,8 @@ def wire(item: items.Item) -> Line | None:
     match item:
         case items.AgentMessage(text=text):
             return {"type": "agent_message", "text": text}
+        case items.ProposedPlan(text=text):  # clients take the last message for the result
+            return {"type": "agent_message", "text": text, "proposed_plan": True}
         case items.Reasoning(summary=summary) if summary:
             return {"type": "reasoning", "text": "\n".join(summary)}
         case items.CommandExecution():

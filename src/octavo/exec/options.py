@@ -1,9 +1,12 @@
 """What one headless run is asked to do, as the command line said it."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from octavo.engine.review import Target
 
 Colour = Literal["auto", "always", "never"]
 
@@ -20,6 +23,12 @@ class Options(Struct, frozen=True, kw_only=True):
     everywhere: bool = False
     fork: str | None = None
     """Id or name of a thread to begin from."""
+    plan: bool = False
+    """Plan mode: nothing is changed, the last message is a plan."""
+    review: "Target | None" = None
+    """Review this instead of working on a prompt; `-` as words: what is on standard input."""
+    review_as_json: bool = False
+    """The review as one JSON object on stdout."""
     cwd: str | None = None
     add_dirs: tuple[str, ...] = ()
     """Writable folders besides those of the settings; absolute."""

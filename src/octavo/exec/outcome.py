@@ -75,7 +75,9 @@ def code_of(ending: Event | None, problem: SandboxUnavailable | None) -> int:
     match ending:
         case TurnCompleted():
             return 0
-        case TurnFailed(exit_code=InternalError.exit_code):
-            return InternalError.exit_code
+        case TurnFailed(
+            exit_code=(InternalError.exit_code | SandboxUnavailable.exit_code) as number
+        ):
+            return number
         case _:
             return FAILED

@@ -7,9 +7,11 @@ ending into a number. See docs/exec.md for the table.
 import asyncio
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from octavo._version import __version__
 from octavo.api.engine import Engine
@@ -35,11 +37,18 @@ from octavo.exec.plain import plain
 from octavo.exec.prompt import prompt_from
 from octavo.exec.screen import STDIN, Screen
 from octavo.model.catalog import lookup
-from octavo.protocol import events
+from octavo.protocol import events, items
 from octavo.protocol.content import TextInput, UserInput
 from octavo.protocol.errors import ConfigError, OctavoError, UsageError
 from octavo.protocol.ids import ThreadId
+from octavo.protocol.wire import JSON
 from octavo.store.errors import ThreadNotFound
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from octavo.engine.modes import Mode
+    from octavo.exec.questions import TerminalQuestioner
 
 ORIGINATOR: Final = "codex_exec"
 """What existing servers and clients know a headless run by."""
@@ -65,13 +74,34 @@ def run(options: Options, environ: Mapping[str, str]) -> int:
     schema = schema_from(options.schema_file)
     pictures = pictures_from(options.images)
     screen = Screen(colour=options.colour, environ=environ)
-    text = prompt_from(
-        options.prompt, STDIN, note=lambda line: screen.note(line + "\n"), resumed=options.resumed
-    )
+
+    def note(line: str) -> None:
+        screen.note(line + "\n")
+
+    if options.review is not None:
+        options, text = review_asked(options, note=note)
+    else:
+        text = prompt_from(options.prompt, STDIN, note=note, resumed=options.resumed)
     for one in options.notes:
         screen.note(f"octavo: {plain(one)}\n")
     inputs: list[UserInput] = [TextInput(text=text), *pictures]
     return asyncio.run(Run(options, environ, folder, schema, inputs, screen).work())
+
+
+def review_asked(options: Options, *, note: Callable[[str], None]) -> tuple[Options, str]:
+    """A review with its words read from standard input where they are there, and what it is."""
+    from octavo.engine.review import Custom, words_of  # noqa: PLC0415 - seldom used
+
+    target = options.review
+    assert target is not None
+    if isinstance(target, Custom) and target.instructions == "-":
+        target = Custom(instructions=prompt_from("-", STDIN, note=note))
+        options = replace(options, review=target)
+    return options, f"review {words_of(target)}"
+
+
+def silent(_text: str) -> None:
+    """For results that are shown in another form."""
 
 
 class Run:
@@ -94,6 +124,7 @@ class Run:
         self._screen = screen
         self._lines = JsonLines()
         self._human: Human | None = None
+        self._review: items.Review | None = None
         self._signal = 0
         self._stopping = asyncio.Event()
 
@@ -160,15 +191,25 @@ class Run:
         if chosen and self._screen.can_ask and not options.as_json:
             approver = TerminalApprover(note=self._screen.note, ask=self._screen.ask)
         record = options.record_file
+        questioner = self._questioner(loaded)
         if options.fork is not None:
             found = self._find(engine, options.fork)
             return await engine.fork_thread(
-                found, cwd=self._folder, approver=approver, source="exec", record=record
+                found,
+                cwd=self._folder,
+                approver=approver,
+                source="exec",
+                record=record,
+                questioner=questioner,
             )
         if options.last or options.resume is not None:
             found = self._find(engine, options.resume)
             return await engine.resume_thread(
-                found, cwd=self._folder, approver=approver, record=record
+                found,
+                cwd=self._folder,
+                approver=approver,
+                record=record,
+                questioner=questioner,
             )
         return await engine.start_thread(
             cwd=self._folder,
@@ -176,7 +217,18 @@ class Run:
             ephemeral=options.ephemeral,
             source="exec",
             record=record,
+            questioner=questioner,
         )
+
+    def _questioner(self, loaded: Loaded) -> "TerminalQuestioner | None":
+        """Who answers what the model asks, where it may ask and somebody sits there."""
+        default = loaded.settings.features.get("default_mode_request_user_input") is True
+        here = self._screen.can_ask and not self._options.as_json
+        if not here or not (self._options.plan or default):
+            return None
+        from octavo.exec.questions import TerminalQuestioner  # noqa: PLC0415 - seldom needed
+
+        return TerminalQuestioner(note=self._screen.note, ask=self._screen.ask)
 
     def _find(self, engine: Engine, wanted: str | None) -> ThreadId:
         """The thread a person means: an id, a name, or the last one."""
@@ -201,7 +253,7 @@ class Run:
     async def _ask(self, thread: Thread) -> int:
         try:
             self._begin(thread)
-            async with thread.stream(self._inputs, output_schema=self._schema) as turn:
+            async with self._begun(thread) as turn:
                 helpers = [] if self._options.as_json else [self._screen.tick()]
                 async with beside(self._stop_when_told(turn), *helpers):
                     ending = await self._watch(thread, turn)
@@ -210,7 +262,16 @@ class Run:
             return BROKEN_PIPE
         if self._options.last_message_file is not None and isinstance(ending, events.TurnCompleted):
             write_last(self._options.last_message_file, ending.last_message or "")
+        if self._options.review_as_json and self._review is not None:
+            self._screen.line(JSON.encode(self._review))
         return code_of(ending, thread.sandbox_problem)
+
+    def _begun(self, thread: Thread) -> "AbstractAsyncContextManager[Turn]":
+        """The turn this run is for."""
+        if self._options.review is not None:
+            return thread.stream_review(self._options.review)
+        mode: Mode = "plan" if self._options.plan else "default"
+        return thread.stream(self._inputs, output_schema=self._schema, mode=mode)
 
     async def _watch(self, thread: Thread, turn: Turn) -> events.Event | None:
         """Show everything; the ending last, after commands that ran on have been ended."""
@@ -244,19 +305,28 @@ class Run:
         else:
             self._human = Human(
                 note=self._screen.note,
-                result=self._screen.result,
+                result=silent if self._options.review_as_json else self._screen.result,
                 colour=self._screen.colour,
                 streaming=self._screen.streaming,
                 result_shown=self._screen.result_shown,
                 info=lookup(thread.facts["model"]),
             )
-            self._human.header([("octavo", __version__), *thread.facts.items()])
+            self._human.header([("octavo", __version__), *self._facts(thread).items()])
             self._human.asked(self._inputs, at_most=MOST_SHOWN)
         idle = self._options.add_dirs and thread.facts["sandbox"] == "read-only"
         for warning in (*thread.warnings, *((READ_ONLY,) if idle else ())):
             self._show(events.Warned(message=warning))
 
+    def _facts(self, thread: Thread) -> dict[str, str]:
+        """What this run works with; planning and reviewing only read, whatever is set."""
+        options = self._options
+        if not options.plan and options.review is None:
+            return thread.facts
+        return {**thread.facts, "sandbox": f"read-only ({'plan' if options.plan else 'review'})"}
+
     def _show(self, event: events.Event) -> None:
+        if isinstance(event, events.ItemCompleted) and isinstance(event.item, items.ReviewMode):
+            self._review = event.item.review or self._review
         if self._human is not None:
             self._screen.still()
             self._human.show(event)

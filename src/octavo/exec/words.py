@@ -6,10 +6,13 @@ not know it leaves to the command line proper, which explains.
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from octavo.exec.options import Options
 from octavo.protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.engine.review import Target
 
 MODES: Final = ("read-only", "workspace-write", "danger-full-access")
 COLOURS: Final = ("auto", "always", "never")
@@ -18,6 +21,7 @@ VALUES: Final = {
     "--cd": "cwd", "-o": "last_message_file", "--output-last-message": "last_message_file",
     "--output-schema": "schema_file", "--color": "colour", "-p": "profile",
     "--profile": "profile", "--local-provider": "local_provider",
+    "--base": "base", "--commit": "commit", "--title": "title",
     "--record": "record_file", "--thread-source": "thread_source", "--cyber-access-program": "cyber_access_program",
 }  # fmt: skip
 SWITCHES: Final = {
@@ -27,7 +31,7 @@ SWITCHES: Final = {
     "--dangerously-bypass-approvals-and-sandbox": "bypass", "--yolo": "bypass", "--last": "last",
     "--all": "everywhere", "--ignore-rules": "ignore_rules",
     "--dangerously-bypass-hook-trust": "dangerously_bypass_hook_trust",
-    "--approve-for-me": "approve_for_me",
+    "--approve-for-me": "approve_for_me", "--plan": "plan", "--uncommitted": "uncommitted",
 }  # fmt: skip
 LISTS: Final = {
     "--add-dir": "add_dir", "-i": "images", "--image": "images", "-c": "overrides",
@@ -35,6 +39,10 @@ LISTS: Final = {
 }  # fmt: skip
 CHOICES: Final = {"sandbox": MODES, "colour": COLOURS}
 PICTURES: Final = ("-i", "--image")
+OF_REVIEWS: Final = ("uncommitted", "base", "commit", "title")
+NOT_OF_REVIEWS: Final = {
+    "plan": "--plan", "schema_file": "--output-schema", "images": "--image",
+}  # fmt: skip
 
 
 def by_hand(args: Sequence[str]) -> Options | None:
@@ -42,10 +50,7 @@ def by_hand(args: Sequence[str]) -> Options | None:
 
     Raises UsageError for words that contradict each other.
     """
-    given: dict[str, object] = dict.fromkeys(VALUES.values())
-    given |= dict.fromkeys(SWITCHES.values(), False)
-    given |= dict.fromkeys(LISTS.values(), ())
-    given["colour"] = "auto"
+    given = nothing_given()
     words: list[str] = []
     args = [*args]
     literal = args.index("--") if "--" in args else None
@@ -62,6 +67,15 @@ def by_hand(args: Sequence[str]) -> Options | None:
         words += args[literal + 1 :]
         return options_from(tuple(words), given, plain=only_after)
     return options_from(tuple(words), given)
+
+
+def nothing_given() -> dict[str, object]:
+    """Every option as it is without being mentioned."""
+    given: dict[str, object] = dict.fromkeys(VALUES.values())
+    given |= dict.fromkeys(SWITCHES.values(), False)
+    given |= dict.fromkeys(LISTS.values(), ())
+    given["colour"] = "auto"
+    return given
 
 
 def with_pictures(args: Sequence[str]) -> list[str]:
@@ -97,6 +111,11 @@ def options_from(
 
     Raises UsageError for what contradicts itself.
     """
+    review: Target | None = None
+    if words[:1] == ("review",) and not plain:
+        review, words = to_review(words[1:], given), ()
+    elif any(given[name] for name in OF_REVIEWS):
+        raise UsageError("--uncommitted, --base, --commit and --title belong to `exec review`")
     prompt, resume, fork = meant(words, last=bool(given["last"]), plain=plain)
     resumes = words[:1] == ("resume",) and not plain
     if (given["last"] or given["everywhere"]) and not resumes:
@@ -105,6 +124,8 @@ def options_from(
         prompt=prompt,
         resume=resume,
         fork=fork,
+        plan=bool(given["plan"]),
+        review=review,
         last=resumes and resume is None,
         everywhere=bool(given["everywhere"]),
         cwd=text(given["cwd"]),
@@ -119,12 +140,41 @@ def options_from(
         skip_git_check=bool(given["skip_git_check"]) or bool(given["bypass"]),
         profile=text(given["profile"]),
         overrides=(*texts(given["overrides"]), *features(given)),
-        flags=flags(given),
+        flags=flags(given, reviews=review is not None),
         strict=bool(given["strict"]),
         user_settings=not given["ignore_user_config"],
         local=bool(given["local"]),
         bypass_hook_trust=bool(given["dangerously_bypass_hook_trust"]),
     )
+
+
+def to_review(words: tuple[str, ...], given: dict[str, object]) -> "Target":
+    """What is to be reviewed: one of the options, the words, or what is not committed.
+
+    Raises UsageError for two at once, and for options that mean nothing in a review.
+    """
+    from octavo.engine.review import (  # noqa: PLC0415 - seldom used
+        BaseBranch,
+        Commit,
+        Custom,
+        Uncommitted,
+    )
+
+    for name, option in NOT_OF_REVIEWS.items():
+        if given[name]:
+            raise UsageError(f"{option} means nothing in a review")
+    base, commit, title = text(given["base"]), text(given["commit"]), text(given["title"])
+    named: list[Target] = [Uncommitted()] if given["uncommitted"] else []
+    named += [] if base is None else [BaseBranch(branch=base)]
+    named += [] if commit is None else [Commit(sha=commit, title=title)]
+    named += [Custom(instructions=word) for word in words]
+    if len(named) > 1:
+        raise UsageError(
+            "a review has one target: --uncommitted, --base, --commit, or words in quotes"
+        )
+    if title is not None and commit is None:
+        raise UsageError("--title names a --commit")
+    return named[0] if named else Uncommitted()
 
 
 def meant(
@@ -136,10 +186,6 @@ def meant(
             return None, None, None
         case (prompt,) if plain:
             return prompt, None, None
-        case ("review",):
-            raise UsageError(
-                "`exec review` is not here yet", hint="for a prompt of that word: exec -- review"
-            )
         case ("resume",):
             return None, None, None
         case ("resume", only) if last:
@@ -162,11 +208,13 @@ def meant(
             )
 
 
-def flags(given: dict[str, object]) -> dict[str, object]:
+def flags(given: dict[str, object], *, reviews: bool = False) -> dict[str, object]:
     """Options that stand for a setting, under its key."""
     found: dict[str, object] = {}
     if given["model"]:
         found["model"] = given["model"]
+        if reviews:
+            found["review_model"] = given["model"]
     if given["sandbox"]:
         found["sandbox_mode"] = given["sandbox"]
     if given["bypass"]:

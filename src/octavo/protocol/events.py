@@ -11,7 +11,6 @@ from octavo.protocol.ids import ItemId, ThreadId, TurnId
 from octavo.protocol.items import Item
 from octavo.protocol.usage import TokenUsage
 
-
 GoalStatus = Literal["active", "paused", "blocked", "complete", "budget_limited"]
 
 

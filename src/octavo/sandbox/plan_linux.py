@@ -356,7 +356,7 @@ LANDLOCK_REMEDY = (
 
 
 def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
-    """Rights below paths, and a filter. No carve-outs, no hidden paths."""
+    """Rights below paths, and a filter. No carve-outs in what may be written."""
     if host.abi < 3:
         raise Refused(
             "file rules",
@@ -369,8 +369,11 @@ def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
         (path, entry.access)
         for path, entry in entries.by_path.items()
         if entry.access in ("read", "write")
+        or (entry.access == "none" and path != "/" and entries.governing(parent(path)) == "read")
     ]
     weaker = list(LANDLOCK_WEAKER)
+    if any(access == "none" for _, access in allowed):
+        weaker.append("what appears beside hidden files while the command runs cannot be read")
     if host.abi < 6:
         weaker.append("signals can be sent to this user's other processes")
     if policy.network == "off":
@@ -399,12 +402,10 @@ def refuse_carve_out(path: str, entry: Entry, entries: Entries) -> None:
         return
     if entry.access == "read" and around in ("", "read", "none"):
         return
-    if entry.access == "none" and around in ("", "none"):
-        return
+    if entry.access == "none" and around in ("", "none", "read"):
+        return  # all else around it is named one by one
     remedy = LANDLOCK_REMEDY
-    if "deny_secrets" in entry.origin:
-        remedy += "; or let commands read credentials: -c deny_secrets='\"none\"'"
-    elif entry.origin.startswith(PROTECTED_ORIGIN):
+    if entry.origin.startswith(PROTECTED_ORIGIN):
         remedy += "; or give up this protection with --unprotected"
     raise Refused(
         f"{path} ({entry.origin})",

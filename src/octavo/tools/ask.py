@@ -23,9 +23,7 @@ MOST_QUESTIONS: Final = 3
 OPTIONS: Final = (2, 3)
 HEADER_CHARS: Final = 12
 ID: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-NOBODY: Final = (
-    "Nobody wants to answer now. Decide as well as you can, and say in your answer what you assumed."
-)
+NOBODY: Final = "Nobody wants to answer now. Decide as well as you can, and say in your answer what you assumed."
 
 
 class OptionArgument(Struct):

@@ -80,8 +80,10 @@ def privileges() -> None:
 def open_rules(abi: int, allowed: "tuple[tuple[str, str], ...]") -> list[bytes]:
     """Landlock rules for paths; the descriptors stay open. /proc belongs to each command."""
     rules = []
-    for path, access in allowed:
-        if access == "proc":
+    hidden = [path for path, access in allowed if access == "none"]
+    given = [rule for one in allowed for rule in around(*one, hidden)]
+    for path, access in given:
+        if access in ("proc", "none"):
             continue
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
@@ -89,6 +91,23 @@ def open_rules(abi: int, allowed: "tuple[tuple[str, str], ...]") -> list[bytes]:
             landlock.encode_rule(fd, landlock.rights_for(access, abi, directory=directory))
         )
     return rules
+
+
+def around(path: str, access: str, hidden: list[str]) -> "list[tuple[str, str]]":
+    """A read right without what is hidden below it: Landlock only adds, so all else is named.
+
+    Folders on the way can be listed. What appears in one of them later cannot be read, and links in
+    them need no right of their own: where they lead counts.
+    """
+    below = [one for one in hidden if one.startswith(path.rstrip("/") + "/")]
+    if access != "read" or not below:
+        return [(path, access)]
+    found = [(path, "list")]
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.path not in below and not entry.is_symlink():
+                found += around(entry.path, access, below)
+    return found
 
 
 def confine(how: Confinement) -> int:

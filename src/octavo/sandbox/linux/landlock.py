@@ -31,7 +31,7 @@ WRITE = EVERYTHING & ~(MAKE_CHAR | MAKE_BLOCK)
 PROC = READ | WRITE_FILE | TRUNCATE
 
 SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2
-RIGHTS = {"read": READ, "write": WRITE, "device": WRITE, "proc": PROC}
+RIGHTS = {"read": READ, "list": READ_DIR, "write": WRITE, "device": WRITE, "proc": PROC}
 RULE_PATH_BENEATH = 1
 
 
