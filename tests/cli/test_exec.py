@@ -200,6 +200,14 @@ def test_a_broken_stream_is_announced_and_healed(run):
 # exit codes, as docs/exec.md lists them ------------------------------------------------------------
 
 
+def test_a_spent_budget_ends_the_run_with_a_code_of_its_own(run):
+    with ModelServer().calls("exec_command", cmd="true", login=False).says("no") as server:
+        done = run(server, "go", settings="[budget]\ntokens = 1\n")
+        assert len(server.requests) == 1
+    assert done.returncode == 7
+    assert "budget for tokens is spent" in done.stderr
+
+
 def test_1_when_the_model_failed(run):
     with ModelServer().fails("invalid_request", "no such model", status=400).and_so_on() as server:
         done = run(server, "--json", "go")

@@ -31,6 +31,22 @@ ITEMS = [
     shown.WebSearch(id="8", query="q", action={"type": "search"}),
     shown.ImageView(id="9", path="/i.png"),
     shown.Compaction(id="10", summary="s"),
+    shown.ProposedPlan(id="12", text="# Do it"),
+    shown.ReviewMode(id="13", state="entered", target="x"),
+    shown.ReviewMode(
+        id="14", state="exited", target="x",
+        review=shown.Review(
+            overall_explanation="e",
+            findings=(
+                shown.Finding(
+                    title="t", body="b", priority=1,
+                    code_location=shown.CodeLocation(
+                        absolute_file_path="/a", line_range=shown.LineRange(start=1, end=2)
+                    ),
+                ),
+            ),
+        ),
+    ),
 ]  # fmt: skip
 
 

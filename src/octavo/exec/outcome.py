@@ -7,7 +7,7 @@ import msgspec
 
 from octavo.config.settings import Loaded
 from octavo.protocol.content import ImageInput
-from octavo.protocol.errors import InternalError, OctavoError, SandboxUnavailable
+from octavo.protocol.errors import InternalError, LimitReached, OctavoError, SandboxUnavailable
 from octavo.protocol.events import Event, TurnCompleted, TurnFailed
 
 NOT_TRUSTED: Final = "Not inside a trusted directory and --skip-git-repo-check was not specified."
@@ -76,7 +76,9 @@ def code_of(ending: Event | None, problem: SandboxUnavailable | None) -> int:
         case TurnCompleted():
             return 0
         case TurnFailed(
-            exit_code=(InternalError.exit_code | SandboxUnavailable.exit_code) as number
+            exit_code=(
+                InternalError.exit_code | SandboxUnavailable.exit_code | LimitReached.exit_code
+            ) as number
         ):
             return number
         case _:

@@ -56,9 +56,7 @@ def item_to_wire(item: shown.Item) -> dict[str, Any] | None:
             return {"type": "WebSearch", "id": id_, "query": query, "action": action}
         case shown.ProposedPlan(id=id_, text=text):
             return {"type": "Plan", "id": id_, "text": text}
-        case (
-            shown.McpToolCall() | shown.ToolUse() | shown.Compaction() | shown.ReviewMode()
-        ):
+        case shown.McpToolCall() | shown.ToolUse() | shown.Compaction() | shown.ReviewMode():
             plain: dict[str, Any] = msgspec.to_builtins(item)
             return {**plain, "type": type(item).__name__}
         case shown.Problem():
