@@ -122,8 +122,11 @@ class Sandbox:
         return cls(profile, wish=wish)
 
 
-def settle(rules: PermissionRules, cwd: str, environ: Mapping[str, str]) -> EffectiveProfile:
-    """The profile for one folder and environment. Raises PolicyError for contradictions."""
+def settle(
+    rules: PermissionRules, cwd: str, environ: Mapping[str, str], *, home: str | None = None
+) -> EffectiveProfile:
+    """The profile for one folder and environment. `home`: an Octavo home that the environment
+    does not name, closed to commands like that one. Raises PolicyError for contradictions."""
     places = places_for(
         cwd=cwd,
         user_home=user_home(environ),
@@ -131,7 +134,8 @@ def settle(rules: PermissionRules, cwd: str, environ: Mapping[str, str]) -> Effe
         platform="darwin" if PLATFORM == "darwin" else "linux",
     )
     # our own program is obeyed later, outside the sandbox: as closed as our own settings
-    places = replace(places, own_homes=(*places.own_homes, PACKAGE))
+    own = () if home is None or home in places.own_homes else (home,)
+    places = replace(places, own_homes=(*places.own_homes, *own, PACKAGE))
     return effective(rules, places, look=DiskLook())
 
 

@@ -1,9 +1,9 @@
 """A thread as programs use it: ask, watch, steer, stop, fork."""
 
 import asyncio
-from os.path import exists
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from os.path import exists
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -306,7 +306,7 @@ class Thread:
         path = self.path
         if path is None:
             raise UsageError("the settings of a thread that is not kept cannot be changed")
-        kept = exists(path)
+        kept = exists(path)  # noqa: ASYNC240 - one look, at a local file
         options = replace(
             self._options,
             flags={**self._options.flags, **flags},

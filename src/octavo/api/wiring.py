@@ -234,10 +234,12 @@ class Wiring:
         client, provider_name, retries = self._client(settings)
         sandbox = options.sandbox or self._sandbox(loaded)
         cwd = loaded.cwd
-        profile = worked = settle(sandbox.profile.rules, cwd, self._environ)
+        profile = worked = settle(sandbox.profile.rules, cwd, self._environ, home=self.home)
         remembered = self._remembered(settings, options)
         if remembered is not None:  # undo is about `worked`: memories are not the user's work
-            profile = settle(remembered.opened(sandbox.profile.rules), cwd, self._environ)
+            profile = settle(
+                remembered.opened(sandbox.profile.rules), cwd, self._environ, home=self.home
+            )
         if options.reviewing:
             profile = looking(profile)
         shell = user_shell(self._environ)

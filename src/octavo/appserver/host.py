@@ -19,6 +19,7 @@ from octavo.protocol.events import Ending
 
 if TYPE_CHECKING:
     from octavo.api.thread import Thread, Turn
+    from octavo.engine.review import Target
     from octavo.protocol.content import UserInput
 
 NOBODY = "nobody is connected who could answer"
@@ -123,6 +124,12 @@ class Host:
         if self._turn is not None:
             raise invalid("a turn is running in this thread")
         return await self._begin(self.thread.compacting)
+
+    async def review(self, target: "Target") -> str:
+        """Have changes reviewed, as a turn."""
+        assert self.thread is not None
+        thread = self.thread
+        return await self._begin(lambda: thread.stream_review(target))
 
     async def close(self) -> None:
         """End the turn and let go of the thread."""

@@ -1,11 +1,13 @@
 """Methods about turns: start, steer, interrupt, shorten, review."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from octavo.appserver import params, views
 from octavo.appserver.errors import invalid
 from octavo.appserver.inputs import turn_flags, user_inputs
 from octavo.appserver.threads import known
+from octavo.engine.review import BaseBranch, Commit, Custom, Target, Uncommitted
 
 if TYPE_CHECKING:
     from octavo.appserver.connection import Connection
@@ -22,6 +24,7 @@ def declare(table: "Table") -> None:
     table.method("turn/steer", params.TurnSteer)(steer)
     table.method("turn/interrupt", params.TurnInterrupt)(interrupt)
     table.method("thread/compact/start", params.OfThread)(compact)
+    table.method("review/start", params.ReviewStart, tier="extended")(review)
 
 
 async def start(server: "Server", connection: "Connection", asked: params.TurnStart) -> Json:
@@ -61,6 +64,30 @@ async def interrupt(
     """Stop the turn; the reply comes when everything it ran has ended."""
     await server.host(known(asked.thread_id)).interrupt(asked.turn_id)
     return {}
+
+
+async def review(server: "Server", connection: "Connection", asked: params.ReviewStart) -> Json:
+    """Have changes reviewed, as a turn of the thread."""
+    host = server.host(known(asked.thread_id))
+    if host.turn_id is not None:
+        raise invalid("a turn is running in this thread")
+    turn_id = await host.review(target_of(asked.target))
+    return {"turn": views.turn(turn_id, "inProgress"), "reviewThreadId": host.id}
+
+
+def target_of(raw: Mapping[str, Any]) -> Target:
+    """What is to be reviewed. Raises MethodError for a target nobody knows."""
+    match dict(raw):
+        case {"type": "uncommittedChanges"}:
+            return Uncommitted()
+        case {"type": "baseBranch", "branch": str(branch)}:
+            return BaseBranch(branch=branch)
+        case {"type": "commit", "sha": str(sha)}:
+            return Commit(sha=sha)
+        case {"type": "custom", "instructions": str(text)}:
+            return Custom(instructions=text)
+        case _:
+            raise invalid("Invalid request: unknown or incomplete `target`")
 
 
 async def compact(server: "Server", connection: "Connection", asked: params.OfThread) -> Json:

@@ -56,6 +56,9 @@ async def serve(where: str, overrides: tuple[str, ...]) -> int:
         await server.serve(await stdio())
 
     async def over_socket(server: "Server") -> None:
+        listen = getattr(asyncio, "start_unix_server", None)  # not on Windows
+        if listen is None:
+            raise click.UsageError("sockets on the file system are not served here: use stdio://")
         path = where.removeprefix("unix://")
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,7 +66,7 @@ async def serve(where: str, overrides: tuple[str, ...]) -> int:
 
         old = os.umask(0o077)  # the socket is for this user alone
         try:
-            listening = await asyncio.start_unix_server(connected, path)
+            listening = await listen(connected, path)
         finally:
             os.umask(old)
         try:

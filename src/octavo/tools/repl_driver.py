@@ -19,20 +19,27 @@ COMPILED = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 def unnamed() -> int:
     """A file for output that takes no place in any folder."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("output")
+    create = getattr(os, "memfd_create", None)  # Linux's
+    if create is not None:
+        return int(create("output"))
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def piece(fd: int, length: int, at: int) -> bytes:
+    """Some bytes of a file."""
+    os.lseek(fd, at, os.SEEK_SET)
+    return os.read(fd, length)
 
 
 def output(fd: int) -> str:
     """What was printed; the middle left out when it is too long."""
     length = os.fstat(fd).st_size
     if length <= MOST:
-        return os.pread(fd, length, 0).decode(errors="replace")
+        return piece(fd, length, 0).decode(errors="replace")
     half = MOST // 2
-    head = os.pread(fd, half, 0).decode(errors="replace")
-    tail = os.pread(fd, half, length - half).decode(errors="replace")
+    head = piece(fd, half, 0).decode(errors="replace")
+    tail = piece(fd, half, length - half).decode(errors="replace")
     return f"{head}\n[{length - MOST} bytes left out]\n{tail}"
 
 
