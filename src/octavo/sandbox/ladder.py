@@ -36,6 +36,7 @@ MECHANISM_STEPS = (
     "enter-root",
     "hold-devices",
 )
+OVERLAY_STEPS = ("overlay", "overlay-under")
 REMEDY = (
     "`octavo doctor` shows what is missing. On Ubuntu the AppArmor profile `bwrap-userns-restrict` "
     "with bubblewrap installed is enough; in a container allow user namespaces or Landlock"
@@ -83,7 +84,7 @@ def run(policy: Policy, command: Command, session: Session, watch: "Watcher | No
             return Ran(ended, plan)
         reasons.append(f"{rung}: {reason}")
         if not condemned(plan, ended.record):
-            remedy = remedy_for(ended.record)
+            remedy = remedy_for(plan, ended.record)
             break
     raise Unavailable(tuple(reasons), remedy)
 
@@ -233,8 +234,11 @@ def failure(plan: Plan, record: "Record | None") -> "str | None":
     return f"{what}: {os.strerror(record.errno)}"
 
 
-def remedy_for(record: "Record | None") -> str:
+def remedy_for(plan: Plan, record: "Record | None") -> str:
     """What helps when the mechanism works, but one step did not."""
+    if record is not None and record.kind == status.STEP_FAILED and record.index < len(plan.steps):
+        if plan.steps[record.index][0] in OVERLAY_STEPS:
+            return plan_linux.OVERLAY_REMEDY
     return FILES_REMEDY if record is not None and record.errno == EMFILE else PATH_REMEDY
 
 
@@ -256,6 +260,8 @@ def condemned(plan: Plan, record: "Record | None") -> bool:
     if record.index >= len(plan.steps):
         return True
     name = plan.steps[record.index][0]
+    if name in OVERLAY_STEPS:  # the rung is good for whoever wants no overlay
+        return False
     return name in MECHANISM_STEPS or record.errno in (EPERM, ENOSYS)
 
 

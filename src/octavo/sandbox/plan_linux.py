@@ -29,6 +29,13 @@ MINIMAL = (
     "/nix/store",
 )
 PROTECTED_ORIGIN = "protected"
+OVERLAY = "--overlay"
+OVERLAY_RUNGS = ("native", "native-root")
+OVERLAY_REMEDY = (
+    "an overlay needs Linux 5.11, overlayfs, user namespaces (`octavo doctor` looks at these), and "
+    "OCTAVO_HOME and the workspace on ordinary disks (ext4, xfs, btrfs; none that is an overlay "
+    "itself, as in containers); or work without --overlay"
+)
 
 
 class Entry:
@@ -208,6 +215,11 @@ def drop_redundant(entries: Entries) -> None:
 def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan:
     base = entries.by_path.pop("/", None)
     base_access = base.access if base else "none"
+    layered = (
+        ""
+        if policy.overlay is None
+        else place_overlay(policy.overlay[0], entries, base_access, rung)
+    )
     order = sorted(entries.by_path.items(), key=lambda item: (depth(item[0]), item[0]))
     parents = {path: nearest(path, entries.by_path, base_access) for path, _ in order}
     order = [
@@ -220,7 +232,13 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
     steps: list[StepSpec] = []
     if host.user_namespace:
         steps.append(("identity", host.uid, host.gid))  # type: ignore[arg-type]  # numbers in a tuple of text
-    steps += [("hold", path, entry.kind) for path, entry in order if entry.access != "none"]
+    steps += [
+        ("hold", path, entry.kind)
+        for path, entry in order
+        if entry.access != "none" and path != layered
+    ]
+    if policy.overlay is not None:
+        steps.append(("overlay", *policy.overlay))
     steps += [("hold-pin", path) for _, paths in sorted(pins.items()) for path in paths]
     steps.append(("hold-devices", policy.devices))  # type: ignore[arg-type]
     if base_access == "none":
@@ -229,7 +247,7 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
     else:
         steps.append(("seal", base_access == "read"))  # type: ignore[arg-type]
     steps.append(("devices", SHM_SIZE))
-    steps += attach_steps(order, parents, pins)
+    steps += attach_steps(order, parents, pins, layered)
     if base_access == "none":
         steps += [("symlink", path, target) for path, target in root_links(entries)]
         steps.append(("enter-root",))
@@ -245,6 +263,30 @@ def plan_view(policy: Policy, host: "Host", entries: Entries, rung: str) -> Plan
         notes=tuple(entries.notes),
         weaker=weaker_view(host, rung, empty=base_access == "none"),
     )
+
+
+def place_overlay(root: str, entries: Entries, base: str, rung: str) -> str:
+    """The folder whose changes are kept apart gets a mount of its own, whatever is around it.
+
+    Raises Refused where a change could reach the folder itself.
+    """
+    if rung not in OVERLAY_RUNGS:
+        raise Refused(OVERLAY, f"{rung} cannot keep changes apart", OVERLAY_REMEDY)
+    if root == "/":
+        raise Refused(OVERLAY, "not of the whole file system", "work in a folder", final=True)
+    access = entries.governing(root) or base
+    if access == "none":
+        raise Refused(OVERLAY, f"no rule lets commands see {root}", "allow it", final=True)
+    for path, entry in entries.by_path.items():
+        if path != root and entry.access == "write" and under(path, root):
+            raise Refused(
+                OVERLAY,
+                f"{path} ({entry.origin}) is writable apart from {root}: changes would be real",
+                "take that rule out, or work without --overlay",
+                final=True,
+            )
+    entries.by_path.setdefault(root, Entry(access, "dir", OVERLAY))
+    return root
 
 
 def weaker_view(host: "Host", rung: str, *, empty: bool = False) -> "tuple[str, ...]":
@@ -300,10 +342,13 @@ def attach_steps(
     order: "list[tuple[str, Entry]]",
     parents: "dict[str, tuple[str, str]]",
     pins: "dict[str, list[str]]",
+    layered: str = "",
 ) -> "list[StepSpec]":
     steps: list[StepSpec] = [("pin-open", path) for path in pins.get("", ())]
     for path, entry in order:
         if entry.access == "write":
+            if path == layered and pins.get(path):
+                steps.append(("overlay-under", path))
             steps += [("pin", folder) for folder in pins.get(path, ())]
             steps.append(("write", path))
         elif entry.access == "none":
@@ -357,6 +402,8 @@ LANDLOCK_REMEDY = (
 
 def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
     """Rights below paths, and a filter. No carve-outs in what may be written."""
+    if policy.overlay is not None:
+        raise Refused(OVERLAY, "Landlock cannot keep changes apart", OVERLAY_REMEDY)
     if host.abi < 3:
         raise Refused(
             "file rules",

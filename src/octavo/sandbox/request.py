@@ -19,6 +19,7 @@ MOST_MATCHES: Final = 10_000
 MOST_ENTRIES: Final = 500_000
 SKIPPED: Final = ("/proc", "/sys", "/dev")
 PROTECTED: Final = "protected: "
+OVERLAY: Final = "--overlay"
 
 
 def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
@@ -39,6 +40,7 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         for rule in profile.deny_globs
         for path in matches(profile, rule.path)
     ]
+    hidden += [] if wish.overlay is None else [(layers(wish.overlay), "none", PROTECTED + OVERLAY)]
     return Policy(
         (*written, *hidden),
         network=network_of(profile, strict=wish.strict_network),
@@ -47,7 +49,13 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         notify=wish.watch_denials,
         devices=wish.devices,
         stand_ins=stand_ins(profile),
+        overlay=wish.overlay,
     )
+
+
+def layers(overlay: "tuple[str, str, str]") -> str:
+    """The folder of all overlays, `overlays/THREAD/upper` being one: no command sees into it."""
+    return os.path.dirname(os.path.dirname(overlay[1]))
 
 
 def network_of(profile: "EffectiveProfile", *, strict: bool) -> Literal["on", "off", "none"]:

@@ -58,6 +58,7 @@ class Policy:
         "nested",
         "network",
         "notify",
+        "overlay",
         "rules",
         "stand_ins",
         "unix",
@@ -73,7 +74,10 @@ class Policy:
         notify: bool = False,
         devices: "tuple[str, ...]" = (),
         stand_ins: "dict[str, str] | None" = None,
+        overlay: "tuple[str, str, str] | None" = None,
     ) -> None:
+        self.overlay = overlay
+        """(folder, upper, work): what is changed in the folder goes into `upper` instead."""
         self.stand_ins = stand_ins or {}
         """Missing paths that need a file with this text, not a folder, as their mount point."""
         self.rules = rules

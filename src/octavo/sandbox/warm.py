@@ -56,6 +56,7 @@ class Built:
         self.footprint = footprint
         self.points = points
         self.server: PolicyServer | None = None
+        self.overlay: tuple[str, str, str] | None = None
         self.running = 0
 
     def close(self) -> None:
@@ -183,7 +184,12 @@ class WarmLauncher:
             policy.nested,
             policy.notify,
             policy.devices,
+            policy.overlay,
         )
+        if policy.overlay is not None:
+            shared = self._layered(key, policy.overlay)
+            if shared is not None:
+                return shared
         if self._mounts.changed():
             for old in list(self._built):
                 self._retire(old)
@@ -200,9 +206,31 @@ class WarmLauncher:
         points = mount_points(self._session.journal, plan.creates)
         ladder.make_points(points, self._session)
         built = self._built[key] = Built(plan, Footprint(list(seen.kinds)), points)
+        built.overlay = policy.overlay
         while len(self._built) > MOST_POLICIES:
             self._retire(next(iter(self._built)))
         return built
+
+    def _layered(self, key: tuple[object, ...], overlay: tuple[str, str, str]) -> Built | None:
+        """A layer of changes is mounted by one view at a time: two would spoil each other's files.
+
+        The view to use, even if it was built a while ago, as long as commands run in it. Raises
+        Refused while commands run in another view of the layer.
+        """
+        for other in (*self._built.values(), *self._retired):
+            if other.overlay == overlay and other.running:
+                if other is self._built.get(key):
+                    return other
+                raise Refused(
+                    "--overlay",
+                    "commands with other permissions still run in it",
+                    "wait for them, or end them",
+                    final=True,
+                )
+        for old, built in list(self._built.items()):
+            if old != key and built.overlay == overlay:
+                self._retire(old)
+        return None
 
     async def _build(self, built: Built) -> None:
         launch, _ = linux_warm()
@@ -300,7 +328,7 @@ class RungFailed(Exception):  # noqa: N818 - the ladder goes on or stops
     def __init__(self, plan: Plan, record: "Record | None") -> None:
         self.reason = ladder.failure(plan, record) or "the sandbox ended before the command started"
         self.condemned = ladder.condemned(plan, record)
-        self.remedy = ladder.remedy_for(record)
+        self.remedy = ladder.remedy_for(plan, record)
         self.moved = ladder.moved(plan, record)
         super().__init__(self.reason)
 

@@ -11,3 +11,5 @@ class Wish(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     strict_network: bool = False
     """Refuse every socket instead of offering a private loopback."""
+    overlay: tuple[str, str, str] | None = None
+    """(folder, upper, work): commands see `folder` with what they change kept in `upper`. Linux."""

@@ -20,7 +20,7 @@ VERSIONS = range(1, 8)
 def test_no_rule_asks_for_more_than_the_kernel_knows(version, access, directory):
     rights = landlock.rights_for(access, version, directory=directory)
     assert rights & ~landlock.handled(version) == 0
-    assert rights
+    assert rights or (access == "list" and not directory)  # only folders are listed
     if not directory:
         assert rights & ~landlock.ON_FILES == 0
 

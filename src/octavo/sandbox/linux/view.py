@@ -122,6 +122,51 @@ class HoldPin(Step):
             os.close(fd)
 
 
+class Overlay(Step):
+    """The folder with a layer of changes over it: folder, upper, work. Held like any source."""
+
+    __slots__ = ()
+    text = "hold {0} with its changes kept in {1}"
+
+    def apply(self, state: ViewState) -> None:
+        folders = [sysc.open_beneath(state.root, str(path)) for path in self.args]
+        try:
+            for fd, path in zip(folders, self.args, strict=True):
+                check_kind(fd, "dir", str(path))
+            lower, upper, work = (f"/proc/self/fd/{fd}" for fd in folders)
+            # by descriptor: names would have to be quoted; the attributes of users, since those
+            # of the system are not ours to set
+            options: dict[str, str | None] = {
+                "lowerdir": lower,
+                "upperdir": upper,
+                "workdir": work,
+                "index": "off",
+                "userxattr": None,
+            }
+            state.sources[self.path] = sysc.new_filesystem("overlay", options, SAFE)
+        finally:
+            for fd in folders:
+                os.close(fd)
+
+
+class OverlayUnder(Step):
+    """Put the layered folder in its place, and hold a second mount of it to go over the pins.
+
+    A mount point is kept from being renamed by its entry in the file system that is used: pins
+    in the folder below would hold nothing.
+    """
+
+    __slots__ = ()
+    text = "{0} underneath, with its changes, for the pins"
+
+    def apply(self, state: ViewState) -> None:
+        source = state.sources.pop(self.path)
+        attach_at(state, source, self.path)
+        state.sources[self.path] = sysc.clone_tree(source, recursive=False, path=self.path)
+        sysc.set_mount(source, SAFE | MOUNT_ATTR_RDONLY, recursive=False, path=self.path)
+        os.close(source)
+
+
 class HoldDevices(Step):
     """Harmless devices, and those a rule adds."""
 
@@ -366,6 +411,8 @@ STEPS: "dict[str, type[Step]]" = {
     "hold": Hold,
     "hold-pin": HoldPin,
     "hold-devices": HoldDevices,
+    "overlay": Overlay,
+    "overlay-under": OverlayUnder,
     "seal": Seal,
     "new-root": NewRoot,
     "enter-root": EnterRoot,
