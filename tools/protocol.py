@@ -13,7 +13,9 @@ FIRST = "## Core"
 def tables() -> str:
     rows = []
     for tier in ("core", "extended", "cloud"):
-        rows.append(f"## {tier.capitalize()}\n\n| method | parameters | what it does |\n|---|---|---|")
+        rows.append(
+            f"## {tier.capitalize()}\n\n| method | parameters | what it does |\n|---|---|---|"
+        )
         for name, method in sorted(TABLE.methods.items()):
             if method.tier == tier:
                 fields = msgspec.structs.fields(method.params)

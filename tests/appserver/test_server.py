@@ -468,7 +468,7 @@ def test_a_command_runs_without_a_model(client, workspace):
 
 
 def test_two_clients_over_a_socket_see_the_same_thread(octavo, model, tmp_path):
-    import socket  # noqa: PLC0415
+    import socket
 
     model.says("Hello.")
     octavo.config(SETTINGS.format(url=model.url))

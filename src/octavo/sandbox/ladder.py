@@ -236,10 +236,12 @@ def failure(plan: Plan, record: "Record | None") -> "str | None":
 
 def remedy_for(plan: Plan, record: "Record | None") -> str:
     """What helps when the mechanism works, but one step did not."""
-    if record is not None and record.kind == status.STEP_FAILED and record.index < len(plan.steps):
-        if plan.steps[record.index][0] in OVERLAY_STEPS:
-            return plan_linux.OVERLAY_REMEDY
-    return FILES_REMEDY if record is not None and record.errno == EMFILE else PATH_REMEDY
+    if record is None:
+        return PATH_REMEDY
+    failed = record.kind == status.STEP_FAILED
+    if failed and record.index < len(plan.steps) and plan.steps[record.index][0] in OVERLAY_STEPS:
+        return plan_linux.OVERLAY_REMEDY
+    return FILES_REMEDY if record.errno == EMFILE else PATH_REMEDY
 
 
 def failed_step(plan: Plan, record: "Record") -> str:
