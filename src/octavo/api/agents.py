@@ -285,6 +285,7 @@ class Crew:
             meter=own.meter,
             depth=own.depth + 1,
             parent=self.parent,
+            overlay_of=own.overlay_of,
             role=role,
             effort=wish.effort or self._limits.effort,
         )

@@ -121,12 +121,14 @@ class Engine:
         source: str = "library",
         record: str | os.PathLike[str] | None = None,
         questioner: "Questioner | None" = None,
+        overlay: bool = False,
     ) -> Thread:
         """Begin a thread in a folder. `sandbox` beats the settings. `ephemeral` keeps nothing.
 
         Without an `approver` nobody is asked: what would need a question is refused. `record` is a
         new file for everything that happens, for `octavo replay`. `questioner` answers what the
-        model asks in plan mode.
+        model asks in plan mode. With `overlay` (Linux) changes of files in the folder are kept apart
+        until `octavo keep` or `octavo drop`. Raises SandboxUnavailable where that cannot be.
         """
         options = ThreadOptions(
             questioner=questioner,
@@ -138,6 +140,7 @@ class Engine:
             ephemeral=ephemeral,
             source=source,
             record=None if record is None else os.fspath(record),
+            overlay=overlay,
         )
         return self._opened(await self._wiring.start(options, self._group))
 
@@ -152,6 +155,7 @@ class Engine:
         model: str | None = None,
         record: str | os.PathLike[str] | None = None,
         questioner: "Questioner | None" = None,
+        overlay: bool = False,
     ) -> Thread:
         """Go on with a thread, by id. Its folder is used unless `cwd` names another.
 
@@ -165,6 +169,7 @@ class Engine:
             tools=tuple(tools),
             model=model,
             record=None if record is None else os.fspath(record),
+            overlay=overlay,
         )
         return self._opened(await self._wiring.resume(ThreadId(thread), options, self._group))
 

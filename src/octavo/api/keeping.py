@@ -31,10 +31,19 @@ JOURNAL_FIELDS: Final = 4
 
 
 def checkpoints_for(
-    settings: Settings, profile: EffectiveProfile, *, home: str, thread: ThreadId, cwd: str
+    settings: Settings,
+    profile: EffectiveProfile,
+    *,
+    home: str,
+    thread: ThreadId,
+    cwd: str,
+    apart: str | None = None,
 ) -> Checkpoints | None:
-    """What takes the states around a thread's turns; None where nothing may be written."""
-    roots = workspace_roots(profile, cwd)
+    """What takes the states around a thread's turns; None where nothing may be written.
+
+    In the folder `apart` nothing changes: an overlay keeps the changes.
+    """
+    roots = tuple(root for root in workspace_roots(profile, cwd) if root != apart)
     chosen = settings.undo
     if not chosen.enabled or not roots:
         return None

@@ -61,5 +61,9 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     """Who answers the model's questions; None: nobody, and it is not offered to ask."""
     reviewing: bool = False
     """It looks at changes: nothing may be written, nobody is asked, nobody is started to help."""
+    overlay: bool = False
+    """Changes of files in its folder are kept apart until `octavo keep` or `octavo drop`. Linux."""
+    overlay_of: str | None = None
+    """Works in the overlay of this thread, which started it."""
     meter: Meter | None = None
     """A budget shared with another thread; None: one of its own, from the settings."""

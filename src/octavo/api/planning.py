@@ -72,6 +72,7 @@ class InPlanMode:
         )
         place.launcher = inside_only(place.launcher)
         place.access = LooksOnly(self._profile)
+        place.located = usual.located
         if self._watch is not None:
             self._watch(place)
         return Planning(workspace=place, tools=self._tools, effort=self._effort)

@@ -54,6 +54,7 @@ from octavo.sandbox.launcher import HOSTS_NOTE, Launcher
 from octavo.sandbox.request import is_limited
 from octavo.sandbox.wish import Wish
 from octavo.store.base import EphemeralLog, Store, ThreadLog
+from octavo.store.layout import has_overlay
 from octavo.store.rollout import SessionMeta, stamp
 from octavo.store.thread import LoadedThread
 from octavo.tools.agents import AgentTools
@@ -65,6 +66,7 @@ from octavo.tools.web_search import web_search
 if TYPE_CHECKING:
     from octavo.api.goaling import Goaling
     from octavo.api.memories import Memories
+    from octavo.api.overlaid import Overlaid
     from octavo.api.skilled import SkillBook
     from octavo.engine.hooks import SessionHooks
     from octavo.engine.reviewer import Reviewer
@@ -242,6 +244,11 @@ class Wiring:
             )
         if options.reviewing:
             profile = looking(profile)
+        apart = self._overlaid(thread_id, cwd, profile, options, before)
+        wish = sandbox.wish
+        if apart is not None:
+            wish = apart.wish(wish)
+            options = replace(options, overlay_of=options.overlay_of or thread_id)
         shell = user_shell(self._environ)
         book = self._skills(loaded, settings.model_context_window or info.context_window)
         hooks, said_of_hooks = self._hooks(
@@ -258,7 +265,7 @@ class Wiring:
             profile,
             cwd=cwd,
             launcher=self._launcher,
-            wish=sandbox.wish,
+            wish=wish,
             environment=shape_environment(
                 self._environ, settings.shell_environment_policy, thread_id
             ),
@@ -281,7 +288,9 @@ class Wiring:
                 with_environment=settings.include_environment_context,
             ),
         )
-        if options.reviewing:
+        if apart is not None:
+            apart.close_in(place, profile)
+        elif options.reviewing:
             only_inside(place, profile)
         tape = None if options.record is None else taped_to(options.record)
         clock = self._clock if tape is None else TapedClock(self._clock, tape)
@@ -329,7 +338,14 @@ class Wiring:
             else audit.approver(options.approver or refuse, decides),
             checkpoints=None
             if options.ephemeral
-            else checkpoints_for(settings, worked, home=self.home, thread=thread_id, cwd=cwd),
+            else checkpoints_for(
+                settings,
+                worked,
+                home=self.home,
+                thread=thread_id,
+                cwd=cwd,
+                apart=None if apart is None else apart.root,
+            ),
             audit=audit,
             end_commands=commands.end_all if crew is None else ending(commands, crew),
             workspace=place,
@@ -350,17 +366,18 @@ class Wiring:
             compact_at=settings.model_auto_compact_token_limit,
             compact_prompt=self._compact_prompt(settings),
             running_commands=sessions.described,
-            hash_file=lambda path: short_hash(cwd, path),
+            hash_file=lambda path: short_hash(cwd, path, place.located),
             meter=meter,
             redact=hidden,
             hooks=hooks,
             notify=None if options.reviewing else self._notify(settings, thread_id, cwd),
             named_skills=None if book is None else book.named,
             goals=None if goals is None else goals.keeper,
-            planning=self._planning(settings, options, profile, tools, sandbox.wish, audit),
+            planning=self._planning(settings, options, profile, tools, wish, audit),
         )
         warnings = [*loaded.warnings, *documents.warnings, *profile.warnings, *said_of_hooks]
         warnings += ruling.warnings
+        warnings += () if apart is None else apart.warnings
         warnings += () if book is None else book.warnings
         warnings += () if remembered is None else remembered.warnings
         if is_limited(profile):
@@ -407,6 +424,22 @@ class Wiring:
         if tape is not None:
             tape.begin(recorded_header(opened))
         return opened
+
+    def _overlaid(
+        self,
+        thread_id: ThreadId,
+        cwd: str,
+        profile: EffectiveProfile,
+        options: ThreadOptions,
+        before: LoadedThread | None,
+    ) -> "Overlaid | None":
+        """The view a thread works in instead of its folder; None for most, and nothing is loaded."""
+        asked = options.overlay or options.overlay_of is not None
+        if not asked and (before is None or not has_overlay(self.home, thread_id)):
+            return None
+        from octavo.api.overlaid import overlaid  # noqa: PLC0415 - seldom wanted
+
+        return overlaid(self.home, thread_id, cwd, profile, options)
 
     def _model_name(
         self, options: ThreadOptions, settings: Settings, before: LoadedThread | None

@@ -1,7 +1,7 @@
 """A folder, a profile and what follows from them: how commands start, what the model is told."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from octavo.protocol.permissions import Access
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.launcher import Launcher
 from octavo.sandbox.wish import Wish
+from octavo.tools.base import itself
 from octavo.tools.launcher import ProfileAccess, SandboxLauncher
 
 MOST_HASHED: Final = 8 << 20
@@ -121,10 +122,12 @@ def policy_line(profile: EffectiveProfile) -> dict[str, Any]:
     return {"type": "custom", "name": profile.name}
 
 
-def short_hash(cwd: str, path: str) -> str | None:
+def short_hash(
+    cwd: str, path: str, located: Callable[[str], tuple[str, str | None]] = itself
+) -> str | None:
     """The content of a file, as twelve hexadecimal digits; None for what is no readable file."""
-    named = os.path.join(cwd, path)
     try:
+        named = located(os.path.join(cwd, path))[1] or ""
         if not os.path.isfile(named) or os.path.getsize(named) > MOST_HASHED:
             return None
         with open(named, "rb") as file:

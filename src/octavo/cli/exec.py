@@ -99,6 +99,9 @@ from octavo.exec.words import COLOURS, MODES, options_from
     help="No sandbox, no questions.",
 )
 @click.option("--plan", is_flag=True, help="Plan mode: look, change nothing, end with a plan.")
+@click.option(
+    "--overlay", is_flag=True, help="Linux: change a view of the folder; then octavo keep or drop."
+)
 @click.option("--uncommitted", is_flag=True, help="With review: what is in no commit (default).")
 @click.option("--base", metavar="BRANCH", help="With review: what this branch brings to BRANCH.")
 @click.option("--commit", metavar="SHA", help="With review: one commit.")

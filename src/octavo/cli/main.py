@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "replay": ("octavo.cli.replay:command", "Play a recorded session again, and compare."),
     "undo": ("octavo.cli.undo:undo", "Put files back as they were before a turn."),
     "redo": ("octavo.cli.undo:redo", "Take an undo back."),
+    "keep": ("octavo.cli.overlay:keep", "Bring the changes of an overlay into the folder."),
+    "drop": ("octavo.cli.overlay:drop", "Throw the changes of an overlay away."),
     "diff": ("octavo.cli.undo:diff", "Show what a thread changed."),
     "audit": ("octavo.cli.audit:audit", "Check and read the record of what was done."),
     "sandbox": ("octavo.cli.sandbox:command", "Run a command inside the sandbox."),

@@ -169,6 +169,7 @@ class RunningTurn:
             environment=place.environment,
             shell=place.shell,
             sandboxed=place.sandboxed,
+            located=place.located,
             output_tokens=parts.output_tokens,
             pictures=parts.info.images,
         )

@@ -42,7 +42,7 @@ from octavo.store.rollout import (
     TokenUsageRecord,
     encode_line,
 )
-from octavo.tools.base import Access, Launcher, ToolContext
+from octavo.tools.base import Access, Launcher, ToolContext, itself
 from octavo.tools.registry import Registry
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class Workspace(Struct):
     sandboxed: bool = True
     policy: object = None
     """The sandbox policy as rollouts write it."""
+    located: Callable[[str], tuple[str, str | None]] = itself
+    """See `ToolContext.located`."""
 
 
 class Parts(Struct):

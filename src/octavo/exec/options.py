@@ -23,6 +23,8 @@ class Options(Struct, frozen=True, kw_only=True):
     everywhere: bool = False
     fork: str | None = None
     """Id or name of a thread to begin from."""
+    overlay: bool = False
+    """Changes are kept apart until `octavo keep` or `octavo drop`."""
     plan: bool = False
     """Plan mode: nothing is changed, the last message is a plan."""
     review: "Target | None" = None

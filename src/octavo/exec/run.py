@@ -60,6 +60,7 @@ ROOTS: Final = "sandbox_workspace_write.writable_roots"
 READ_ONLY: Final = (
     "--add-dir has no effect: the sandbox is read-only (-s workspace-write changes that)"
 )
+KEEP: Final = "`octavo keep {0}` brings them into the folder, `octavo drop {0}` throws them away"
 MOST_SHOWN: Final = 2000
 """Characters of the prompt that people are shown again."""
 
@@ -210,6 +211,7 @@ class Run:
                 approver=approver,
                 record=record,
                 questioner=questioner,
+                overlay=options.overlay,
             )
         return await engine.start_thread(
             cwd=self._folder,
@@ -218,6 +220,7 @@ class Run:
             source="exec",
             record=record,
             questioner=questioner,
+            overlay=options.overlay,
         )
 
     def _questioner(self, loaded: Loaded) -> "TerminalQuestioner | None":
@@ -260,6 +263,8 @@ class Run:
         except BrokenPipeError:  # whoever read our output has gone; the work so far is kept
             self._screen.let_go()
             return BROKEN_PIPE
+        if self._options.overlay:
+            self._screen.note(f"octavo: changes are kept apart: {KEEP.format(thread.id)}\n")
         if self._options.last_message_file is not None and isinstance(ending, events.TurnCompleted):
             write_last(self._options.last_message_file, ending.last_message or "")
         if self._options.review_as_json and self._review is not None:

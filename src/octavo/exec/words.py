@@ -31,7 +31,8 @@ SWITCHES: Final = {
     "--dangerously-bypass-approvals-and-sandbox": "bypass", "--yolo": "bypass", "--last": "last",
     "--all": "everywhere", "--ignore-rules": "ignore_rules",
     "--dangerously-bypass-hook-trust": "dangerously_bypass_hook_trust",
-    "--approve-for-me": "approve_for_me", "--plan": "plan", "--uncommitted": "uncommitted",
+    "--approve-for-me": "approve_for_me", "--plan": "plan", "--overlay": "overlay",
+    "--uncommitted": "uncommitted",
 }  # fmt: skip
 LISTS: Final = {
     "--add-dir": "add_dir", "-i": "images", "--image": "images", "-c": "overrides",
@@ -41,7 +42,7 @@ CHOICES: Final = {"sandbox": MODES, "colour": COLOURS}
 PICTURES: Final = ("-i", "--image")
 OF_REVIEWS: Final = ("uncommitted", "base", "commit", "title")
 NOT_OF_REVIEWS: Final = {
-    "plan": "--plan", "schema_file": "--output-schema", "images": "--image",
+    "plan": "--plan", "overlay": "--overlay", "schema_file": "--output-schema", "images": "--image",
 }  # fmt: skip
 
 
@@ -118,6 +119,8 @@ def options_from(
         raise UsageError("--uncommitted, --base, --commit and --title belong to `exec review`")
     prompt, resume, fork = meant(words, last=bool(given["last"]), plain=plain)
     resumes = words[:1] == ("resume",) and not plain
+    if fork is not None and given["overlay"]:
+        raise UsageError("--overlay is for new threads and `exec resume`")
     if (given["last"] or given["everywhere"]) and not resumes:
         raise UsageError("--last and --all belong to `exec resume`")
     return Options(
@@ -125,6 +128,7 @@ def options_from(
         resume=resume,
         fork=fork,
         plan=bool(given["plan"]),
+        overlay=bool(given["overlay"]),
         review=review,
         last=resumes and resume is None,
         everywhere=bool(given["everywhere"]),

@@ -21,6 +21,7 @@ NAMES: Final = "session_index.jsonl"
 BLOBS: Final = "blobs"
 CHECKPOINTS: Final = "checkpoints"
 AUDIT: Final = "audit"
+OVERLAYS: Final = "overlays"
 MEMORIES: Final = "memories"
 INDEX: Final = "threads.sqlite"
 NAME: Final = re.compile(
@@ -30,6 +31,11 @@ NAME: Final = re.compile(
 STAMP: Final = "%Y-%m-%dT%H-%M-%S"
 TIMED: Final = 7
 """The version of UUIDs that begin with the time."""
+
+
+def has_overlay(home: str, thread: ThreadId) -> bool:
+    """Whether changes of a thread wait to be kept or dropped."""
+    return Path(home, OVERLAYS, thread).is_dir()
 
 
 def rollout_path(home: str, thread: ThreadId, started: datetime) -> str:

@@ -5,7 +5,6 @@ program under the thread's profile, so that symlinks and hard links are the kern
 """
 
 import asyncio
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from octavo.protocol.items import DenialNote, FileChange, FileUpdate
 from octavo.tools import write_files
 from octavo.tools.arguments import parsed, schema
 from octavo.tools.base import ToolCall, ToolContext, ToolOutput, failed
-from octavo.tools.disk import Resolver, read_file, work_of
+from octavo.tools.disk import Resolver, read_seen, work_of
 
 if TYPE_CHECKING:
     from octavo.sandbox.denial import Denial
@@ -299,9 +298,7 @@ def reader(context: ToolContext) -> Callable[[str], Found]:
     """Reads what commands may read: a refusal must not show what the profile hides."""
 
     def read(path: str) -> Found:
-        if context.sandboxed and not context.access.reads(path):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return read_file(path)
+        return read_seen(path, context)
 
     return read
 

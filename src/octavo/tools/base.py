@@ -129,6 +129,11 @@ class Access(Protocol):
         ...
 
 
+def itself(path: str) -> tuple[str, str | None]:
+    """Where commands see what this program sees."""
+    return path, path
+
+
 class ToolContext(Struct, frozen=True, kw_only=True):
     """The world of one call."""
 
@@ -155,6 +160,9 @@ class ToolContext(Struct, frozen=True, kw_only=True):
     """What commands inherit, secrets already taken out; tools add their own names."""
     sandboxed: bool = True
     """False: danger-full-access, nothing is confined."""
+    located: Callable[[str], tuple[str, str | None]] = itself
+    """Path -> the path commands see, links followed, and where its bytes are for this program:
+    elsewhere when changes are kept apart, None for nowhere. Raises OSError."""
     output_tokens: int = 10_000
     """The most the model is shown of one output."""
     pictures: bool = True

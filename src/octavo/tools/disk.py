@@ -1,12 +1,16 @@
 """Files of the user as a patch sees them: bytes, or what lies there instead."""
 
+import errno
 import os
 import stat
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from octavo.config.look import read_regular
 from octavo.patch.plan import FileState, Found, Other
 from octavo.tools.write_files import Work
+
+if TYPE_CHECKING:
+    from octavo.tools.base import ToolContext
 
 MOST_BYTES: Final = 64 << 20
 """A larger file is not source code; reading it into memory would help nobody."""
@@ -25,6 +29,17 @@ def read_file(path: str) -> Found:
     if state.st_size > MOST_BYTES:
         raise OSError(f"larger than {MOST_BYTES >> 20} MiB")
     return read_regular(path, MOST_BYTES)
+
+
+def read_seen(path: str, context: "ToolContext") -> Found:
+    """The bytes of a file as commands see and may read it. Raises OSError."""
+    if "\0" in path:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    view, host = context.located(path)
+    for one in dict.fromkeys((path, view)):
+        if context.sandboxed and not context.access.reads(one):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return Other.MISSING if host is None else read_file(host)
 
 
 def resolver(cwd: str) -> "Resolver":

@@ -21,7 +21,7 @@ from octavo.protocol.images import image_size
 from octavo.protocol.items import ImageView
 from octavo.tools.arguments import parsed, schema
 from octavo.tools.base import ToolCall, ToolContext, ToolOutput
-from octavo.tools.disk import Resolver, read_file
+from octavo.tools.disk import Resolver, read_seen
 
 LONGEST_SIDE: Final = 2048
 """Pixels; a larger picture is made smaller where that is possible."""
@@ -115,7 +115,7 @@ def read(path: str, context: ToolContext) -> bytes:
     try:
         if "\0" in path or (context.sandboxed and not context.access.reads(path)):
             raise UsageError(f"{path!r} may not be read: the permission profile hides it")
-        found = read_file(path)
+        found = read_seen(path, context)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     if found is Other.MISSING:
