@@ -27,6 +27,8 @@ ALIKE = [
     ["resume", "NAME"],
     ["fork", "ID", "x"],
     ["--plan", "x"],
+    ["--overlay", "x"],
+    ["--overlay", "resume", "ID", "x"],
     ["resume", "--last", "--plan", "x"],
     ["review"],
     ["review", "only the names"],

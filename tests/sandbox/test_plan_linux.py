@@ -36,6 +36,7 @@ def rule(path, access, origin="rule"):
 
 
 WORK = "/home/me/work"
+LAYERS = "/home/me/.octavo/overlays"
 REPOSITORY = disk(f"{WORK}/.git", f"{WORK}/src")
 CASES = {
     "read-only": lambda: plan(read_only(), disk()),
@@ -49,6 +50,11 @@ CASES = {
     ),
     "workspace-write-as-root": lambda: plan(
         workspace_write(WORK), REPOSITORY, ROOT, rung="native-root"
+    ),
+    "workspace-write-overlay": lambda: plan(
+        [*workspace_write(WORK), rule(f"{WORK}/a/b/closed", "read"), rule(LAYERS, "none")],
+        disk(f"{WORK}/.git", f"{WORK}/a/b/closed", LAYERS),
+        overlay=(WORK, f"{LAYERS}/one/upper", f"{LAYERS}/one/work"),
     ),
     "workspace-write-network-on": lambda: plan(workspace_write(WORK), REPOSITORY, network="on"),
     "workspace-write-no-sockets": lambda: plan(workspace_write(WORK), REPOSITORY, network="none"),
@@ -330,3 +336,19 @@ def test_a_joined_path_is_absolute_and_normal(target, folder):
     assert found == os.path.normpath(
         "/" + (target if target.startswith("/") else f"{folder}/{target}")
     ).replace("//", "/")
+
+
+@pytest.mark.parametrize("rung", ["bubblewrap", "landlock"])
+def test_changes_are_kept_apart_by_the_strongest_mechanism_only(rung):
+    rules = [rule("/", "read"), rule(WORK, "write")]
+    with pytest.raises(Refused, match="apart") as refused:
+        plan(rules, REPOSITORY, rung=rung, overlay=(WORK, "/layers/o/upper", "/layers/o/work"))
+    assert refused.value.remedy
+
+
+def test_a_folder_inside_a_writable_one_still_gets_its_layer():
+    rules = [rule("/", "read"), rule("/home/me", "write"), rule(WORK, "write")]
+    steps = plan(rules, REPOSITORY, overlay=(WORK, "/layers/o/upper", "/layers/o/work")).steps
+    assert ("overlay", WORK, "/layers/o/upper", "/layers/o/work") in steps
+    assert ("hold", WORK, "dir") not in steps
+    assert steps.index(("write", "/home/me")) < steps.index(("write", WORK))

@@ -75,8 +75,7 @@ def overlaid(
     found = begin(home, owner, cwd)
     said: tuple[str, ...] = ()
     if options.overlay_of is None and before is not None:
-        said = (
-            f"this thread goes on in its overlay of {printable(found.workspace)}, which was neither "
-            f"kept nor dropped: `octavo keep {thread}` or `octavo drop {thread}`",
-        )
+        where = printable(found.workspace)
+        ends = f"`octavo keep {thread}` or `octavo drop {thread}`"
+        said = (f"goes on in its overlay of {where}, neither kept nor dropped so far: {ends}",)
     return Overlaid(found, said)

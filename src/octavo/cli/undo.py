@@ -37,8 +37,6 @@ TOLD: Final = {
     "before. Look at them again before you rely on what you remember.\n</undone>",
     "redo": "<redone>\nThe user brought the file changes of {count} back that had been undone. "
     "Look at the files again before you rely on what you remember.\n</redone>",
-}
-TOLD |= {
     "keep": "<kept>\nThe user kept your changes: they are in the folder now, no more in an "
     "overlay.\n</kept>",
     "drop": "<dropped>\nThe user threw away what you changed in the overlay: the files are as they "

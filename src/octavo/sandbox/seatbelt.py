@@ -32,6 +32,10 @@ def plan_for(profile: "EffectiveProfile", wish: "Wish", *, tag: str = "") -> Sea
             "namespaces and device nodes are Linux's; Seatbelt has neither",
             hint="leave --nested and --device out",
         )
+    if wish.overlay is not None:
+        raise SandboxUnavailable(
+            "overlays are Linux's; macOS has none", hint="work without --overlay"
+        )
     return plan_macos(
         rule_tuples(profile),
         deny_globs=glob_tuples(profile),

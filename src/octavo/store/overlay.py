@@ -4,7 +4,7 @@
 `work` (the kernel's own) and `overlay.json`. What a path comes to is found upper layer first.
 """
 
-# ruff: noqa: PTH101, PTH108, PTH114, PTH116, PTH118, PTH123
+# ruff: noqa: PTH101, PTH108, PTH114, PTH116, PTH118, PTH123, PTH208
 # (names that are no text, and layers of several hundred thousand files)
 
 import errno
@@ -67,7 +67,7 @@ class Overlay(Struct, frozen=True, kw_only=True):
     @property
     def empty(self) -> bool:
         """Nothing was changed."""
-        return not any(os.scandir(self.upper))
+        return not os.listdir(self.upper)
 
 
 _DECODER: Final = Decoder(Overlay)

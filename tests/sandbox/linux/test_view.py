@@ -17,6 +17,8 @@ SPECS = {
     "hold": ("hold", "/work", "dir"),
     "hold-pin": ("hold-pin", "/work/a"),
     "hold-devices": ("hold-devices", ("dri",)),
+    "overlay": ("overlay", "/work", "/layers/upper", "/layers/work"),
+    "overlay-under": ("overlay-under", "/work"),
     "seal": ("seal", True),
     "new-root": ("new-root",),
     "enter-root": ("enter-root",),
