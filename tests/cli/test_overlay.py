@@ -14,6 +14,7 @@ from octavo.protocol.ids import ThreadId
 from octavo.store.disk import DiskStore
 from octavo.store.overlay import begin, find
 from octavo.store.rollout import SessionMeta, stamp
+from octavo.testing import ModelServer
 
 pytestmark = pytest.mark.linux
 THREAD = ThreadId("0195d1a0-0000-7000-8000-000000000001")
@@ -70,3 +71,24 @@ def test_dropping_leaves_the_folder_as_it_is(octavo, layered):
     assert find(str(octavo.home), THREAD) is None
     assert sorted(os.listdir(layered)) == ["kept"]
     assert (layered / "kept").read_text() == "before\n"
+
+
+def test_a_run_leaves_the_folder_alone_and_says_how_to_go_on(octavo, workspace):
+    (workspace / ".git").mkdir()
+    (workspace / "kept").write_text("before\n")
+    patch = "*** Begin Patch\n*** Update File: kept\n@@\n-before\n+after\n*** End Patch"
+    with ModelServer().calls_custom("apply_patch", patch).says("Done.") as server:
+        octavo.config(
+            'model = "gpt-5"\nmodel_provider = "mock"\n[model_providers.mock]\n'
+            f'base_url = "{server.url}"\n'
+        )
+        words = ("exec", "--overlay", "-s", "workspace-write", "go")
+        done = octavo(*words, env={"HOME": str(octavo.home)}, cwd=workspace)
+    if done.returncode == 5:
+        pytest.skip(f"no overlay here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert "octavo keep" in done.stderr
+    assert (workspace / "kept").read_text() == "before\n"
+    kept = octavo("keep", cwd=workspace)
+    assert (kept.returncode, kept.stdout) == (0, "~ kept\n1 paths kept\n")
+    assert (workspace / "kept").read_text() == "after\n"

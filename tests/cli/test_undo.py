@@ -221,4 +221,6 @@ def test_without_a_record_there_is_one_clear_line(octavo, told):
     done = octavo("audit", "report")
     assert done.returncode == 1
     assert "no thread of this folder has an audit record" in done.stderr
-    assert octavo("audit", "verify").returncode == 0
+    done = octavo("audit", "verify")
+    assert done.returncode == 1
+    assert "nothing was checked" in done.stderr

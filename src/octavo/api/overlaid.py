@@ -66,6 +66,8 @@ def overlaid(
     if before is not None and before.empty and not options.overlay and not options.overlay_of:
         drop(before)
         before = None
+    if before is None and options.overlay_of is not None and owner != thread:
+        raise refused(f"the overlay of thread {owner} is gone", "start again")
     if before is None and not options.overlay:
         return None
     if options.ephemeral and not options.overlay_of:

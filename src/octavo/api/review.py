@@ -76,6 +76,7 @@ async def reviewed(
     """
     target = await looked_up(target, cwd, environ)
     options = ThreadOptions(
+        overlay_of=own.overlay_of,
         cwd=cwd,
         sandbox=own.sandbox,
         model=engine.settings(cwd).settings.review_model or model,

@@ -377,7 +377,10 @@ class Wiring:
         )
         warnings = [*loaded.warnings, *documents.warnings, *profile.warnings, *said_of_hooks]
         warnings += ruling.warnings
-        warnings += () if apart is None else apart.warnings
+        if apart is not None:
+            warnings += apart.warnings
+        elif before is not None and before.id != thread_id and has_overlay(self.home, before.id):
+            warnings.append(f"begins without the overlay of thread {before.id}: in the real folder")
         warnings += () if book is None else book.warnings
         warnings += () if remembered is None else remembered.warnings
         if is_limited(profile):

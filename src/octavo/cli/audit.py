@@ -31,7 +31,10 @@ def verify_records(wanted: str | None, *, as_json: bool) -> int:
     Ends with 1 when something is wrong, and names the first line that is.
     """
     broken = False
-    for path in [path_of(wanted)] if wanted is not None else records(state_home(os.environ)):
+    paths = [path_of(wanted)] if wanted is not None else list(records(state_home(os.environ)))
+    if not paths:
+        raise StoreError("there is no audit record yet, so nothing was checked")
+    for path in paths:
         if not os.path.exists(path) and wanted is None:
             found: dict[str, object] = {"path": path, "lines": 0, "problem": "the file is gone"}
         else:
