@@ -5,10 +5,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# The program loads these in a worker thread. Here pytest compiles what is imported, and some
+# releases of Python lose count when two threads do that at once.
+for late in ("octavo.store.checkpoints", "octavo.store.audit", "octavo.store.audit_facts"):
+    import_module(late)
 
 # machines differ and are shared; how long one example takes says nothing about the code
 settings.register_profile("octavo", deadline=None)

@@ -27,6 +27,15 @@ def output(name, text="ok"):
     return FunctionCallOutput(call_id=CallId(name), output=text)
 
 
+@given(st.lists(st.text(max_size=50), max_size=20), st.integers(0, 400), st.integers(0, 100))
+def test_a_limit_is_reached_exactly_where_the_weight_says(texts, limit, counted):
+    items = [Message(role="user", content=(InputText(text=text),)) for text in texts]
+    history = History(usage=TokenUsage(total=counted))
+    for item in items:
+        history.add(item)
+    assert history.reaches(limit) == (history.tokens() >= limit)
+
+
 def test_a_call_without_an_output_gets_one():
     shown = list(paired([call("a"), assistant("and")]))
     assert shown[1] == FunctionCallOutput(call_id=CallId("a"), output=LOST, id="fco_a")

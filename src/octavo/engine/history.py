@@ -23,7 +23,7 @@ from octavo.protocol.history import (
     Unknown,
 )
 from octavo.protocol.ids import CallId, ItemId
-from octavo.protocol.usage import TokenUsage, active_tokens
+from octavo.protocol.usage import TokenUsage, active_tokens, estimate_item
 from octavo.tools.truncate import shorten_parts, shorten_text
 
 LOST: Final = "aborted"
@@ -62,6 +62,15 @@ class History:
     def has_count(self) -> bool:
         """The server has counted some of it, the instructions and tools before it included."""
         return self._last_usage is not None
+
+    def reaches(self, limit: int) -> bool:
+        """Does the next request have about so many tokens? Weighs no more items than it takes."""
+        weight = 0 if self._last_usage is None else self._last_usage.total
+        for item in self.items[self._counted :]:
+            if weight >= limit:
+                break
+            weight += estimate_item(item)
+        return weight >= limit
 
     def tokens(self) -> int:
         """About so many tokens the next request has."""

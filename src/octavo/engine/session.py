@@ -16,7 +16,7 @@ from octavo.engine.context import Surroundings, changes, opening
 from octavo.engine.history import History, limited
 from octavo.engine.redact import Redactor
 from octavo.engine.tape import Tape, taped
-from octavo.engine.window import Limits, due
+from octavo.engine.window import Limits
 from octavo.model.catalog import ModelInfo
 from octavo.model.client import ModelClient
 from octavo.model.events import ModelEvent
@@ -359,12 +359,13 @@ class Session:
     @property
     def too_long(self) -> bool:
         """The history has to be shortened before the next request."""
-        return not self.fresh and (self.full or due(self.tokens(), self.limits))
-
-    def tokens(self) -> int:
-        """About so many tokens the next request has."""
+        if self.fresh or self.full:
+            return self.full and not self.fresh
+        most = self.limits.threshold
+        if most is None:
+            return False
         fixed = 0 if self.history.has_count else tokens_of_text(self.parts.instructions)
-        return fixed + self.history.tokens()
+        return self.history.reaches(most - fixed)
 
     @taped(items_to)
     def restart(self, items_: Iterable[HistoryItem]) -> None:
