@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from octavo.api.opened import Opened
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.sandbox import Sandbox, state_home
 from octavo.api.thread import Thread
-from octavo.api.wiring import Opened, Wiring
+from octavo.api.wiring import Wiring
 from octavo.api.workspace import real
 from octavo.api.world import SystemClock, SystemIds
 from octavo.config.settings import Loaded

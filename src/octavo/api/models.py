@@ -3,8 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 
+from octavo.api.providers import CA_VARIABLES, wire_provider
 from octavo.api.sandbox import state_home
-from octavo.api.wiring import CA_VARIABLES, wire_provider
 from octavo.config.auth import api_key
 from octavo.config.providers import provider as provider_settings
 from octavo.config.settings import load_settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from octavo.api.wiring import Opened
+from octavo.api.opened import Opened
 from octavo.engine.bus import Listener
 from octavo.engine.running import CompactingTurn, RunningTurn
 from octavo.model.request import OutputSchema
