@@ -1,132 +1,19 @@
 """The app server as a client meets it: lines in, lines out, the real engine behind."""
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from queue import Empty, Queue
 
 import pytest
 
 if sys.platform == "win32":
     pytest.skip("no sandbox on Windows yet", allow_module_level=True)
 
-from octavo.testing import ModelServer
-
-SETTINGS = 'model = "gpt-5"\nmodel_provider = "mock"\n[model_providers.mock]\nbase_url = "{url}"\n'
 WAIT_S = 30
-
-
-class Client:
-    """Speaks to one server over its standard input and output."""
-
-    def __init__(self, octavo, *words):
-        self.process = subprocess.Popen(
-            [octavo.program, "app-server", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=octavo.cwd,
-            env=octavo.environ(),
-        )
-        self.lines = Queue()
-        self.seen = []
-        self.decide = "accept"
-        self.asked = []
-        self._ids = 0
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.put(json.loads(line))
-        self.lines.put(None)
-
-    def send(self, value):
-        data = value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    def next(self):
-        try:
-            line = self.lines.get(timeout=WAIT_S)
-        except Empty:
-            raise AssertionError(f"nothing more came after {self.seen[-5:]}") from None
-        assert line is not None, self.process.stderr.read().decode()
-        self.seen.append(line)
-        if "id" in line and "method" in line:
-            self.asked.append(line)
-            self.send({"id": line["id"], "result": {"decision": self.decide}})
-        return line
-
-    def until(self, wanted):
-        """The first line for which `wanted` holds."""
-        for line in iter(self.next, None):
-            if wanted(line):
-                return line
-        raise AssertionError
-
-    def reply(self, method, **params):
-        """The whole answer to a request."""
-        self._ids += 1
-        number = self._ids
-        self.send({"id": number, "method": method, "params": params})
-        return self.until(lambda line: line.get("id") == number and "method" not in line)
-
-    def ask(self, method, **params):
-        """The result of a request."""
-        answer = self.reply(method, **params)
-        assert "result" in answer, answer
-        return answer["result"]
-
-    def error(self, method, **params):
-        """The error of a request."""
-        return self.reply(method, **params)["error"]
-
-    def notice(self, method):
-        """The next notice with this name."""
-        return self.until(lambda line: line.get("method") == method)["params"]
-
-    def start(self, **capabilities):
-        info = {"name": "lab", "title": "Lab", "version": "1"}
-        found = self.ask("initialize", clientInfo=info, capabilities=capabilities)
-        self.send({"method": "initialized"})
-        return found
-
-    def thread(self, **params):
-        return self.ask("thread/start", **params)["thread"]["id"]
-
-    def turn(self, thread, text, **params):
-        """Run a turn to its end; the turn as the last notice has it."""
-        given = [{"type": "text", "text": text}]
-        self.ask("turn/start", threadId=thread, input=given, **params)
-        return self.notice("turn/completed")["turn"]
-
-    def close(self):
-        self.process.stdin.close()
-        code = self.process.wait(WAIT_S)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
-
-
-@pytest.fixture
-def model():
-    with ModelServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(octavo, model):
-    octavo.config(SETTINGS.format(url=model.url))
-    found = Client(octavo, "--listen", "stdio://")
-    yield found
-    if found.process.poll() is None:
-        found.process.kill()
-        found.process.wait()
-        for stream in (found.process.stdin, found.process.stdout, found.process.stderr):
-            stream.close()
 
 
 def methods(client):
@@ -315,7 +202,7 @@ def test_more_input_joins_the_turn_that_runs(client, model):
     assert '"three"' in texts
 
 
-def test_threads_are_listed_read_named_resumed_forked_and_put_aside(client, model, octavo):
+def test_threads_are_listed_read_named_resumed_forked_and_put_aside(client, model, octavo, connect):
     model.says("one").says("two").says("three")
     client.start()
     thread = client.thread()
@@ -331,7 +218,7 @@ def test_threads_are_listed_read_named_resumed_forked_and_put_aside(client, mode
     assert client.turn(fork["id"], "more")["items"][0]["text"] == "two"
     client.close()
 
-    again = Client(octavo)
+    again = connect()
     try:
         again.start()
         resumed = again.ask("thread/resume", threadId=thread)["thread"]
@@ -471,11 +358,99 @@ def test_a_command_runs_without_a_model(client, workspace):
     assert late["exitCode"] == 124
 
 
-def test_two_clients_over_a_socket_see_the_same_thread(octavo, model, tmp_path):
+def started(client, *words, **params):
+    """Ask for a command without waiting for its end."""
+    client.send(
+        {
+            "id": "run",
+            "method": "command/exec",
+            "params": {"command": list(words), "processId": "p", **params},
+        }
+    )
+
+
+def ending(client):
+    return client.until(lambda line: line.get("id") == "run")["result"]
+
+
+def output(client, stream="stdout"):
+    return b"".join(
+        base64.b64decode(line["params"]["deltaBase64"])
+        for line in client.seen
+        if line.get("method") == "command/exec/outputDelta" and line["params"]["stream"] == stream
+    )
+
+
+def typed(client, text, **more):
+    data = base64.b64encode(text.encode()).decode()
+    return client.ask("command/exec/write", processId="p", deltaBase64=data, **more)
+
+
+def test_a_command_is_watched_and_typed_into(client):
+    client.start()
+    script = "echo err >&2; while read -r line; do echo got $line; done; exit 4"
+    started(client, "sh", "-c", script, streamStdin=True, streamStdoutStderr=True)
+    client.notice("command/exec/outputDelta")
+    typed(client, "one\ntwo\n")
+    typed(client, "", closeStdin=True)
+    assert ending(client) == {"exitCode": 4, "stdout": "", "stderr": ""}
+    assert output(client) == b"got one\ngot two\n"
+    assert output(client, "stderr") == b"err\n"
+
+
+def test_a_command_with_a_terminal_can_be_resized_and_ended(client):
+    client.start()
+    script = "stty size; trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done"
+    started(client, "sh", "-c", script, tty=True, size={"rows": 10, "cols": 40})
+    while b"ready" not in output(client):
+        client.notice("command/exec/outputDelta")
+    client.ask("command/exec/resize", processId="p", size={"rows": 11, "cols": 50})
+    while b"11 50" not in output(client):
+        client.notice("command/exec/outputDelta")
+    assert output(client).startswith(b"10 40")
+    client.ask("command/exec/terminate", processId="p")
+    assert ending(client)["exitCode"] == 1
+    gone = client.error("command/exec/terminate", processId="p")["message"]
+    assert gone == 'no active command/exec for process id "p"'
+
+
+def test_output_beyond_the_cap_is_not_sent(client):
+    client.start()
+    started(client, "sh", "-c", "yes | head -c 5000", streamStdoutStderr=True, outputBytesCap=100)
+    assert ending(client)["exitCode"] == 0
+    assert len(output(client)) == 100
+    (*_, last) = [one for one in client.seen if one.get("method") == "command/exec/outputDelta"]
+    assert last["params"]["capReached"] is True
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "words"),
+    [
+        ("command/exec", {"command": ["true"], "tty": True}, "needs a processId"),
+        ("command/exec/write", {"processId": "zz"}, 'process id "zz"'),
+        ("command/exec/resize", {"processId": "zz", "size": {"rows": 0, "cols": 1}}, "0 rows"),
+    ],
+)
+def test_wrong_words_about_a_running_command(client, method, params, words):
+    client.start()
+    assert words in client.error(method, **params)["message"]
+
+
+def test_input_that_is_not_base64_is_refused_and_the_command_goes_on(client):
+    client.start()
+    started(client, "cat", streamStdin=True, streamStdoutStderr=True)
+    wrong = client.error("command/exec/write", processId="p", deltaBase64="?")
+    assert "deltaBase64" in wrong["message"]
+    typed(client, "fine\n", closeStdin=True)
+    assert ending(client)["exitCode"] == 0
+    assert output(client) == b"fine\n"
+
+
+def test_two_clients_over_a_socket_see_the_same_thread(octavo, model, settings, tmp_path):
     import socket
 
     model.says("Hello.")
-    octavo.config(SETTINGS.format(url=model.url))
+    octavo.config(settings.format(url=model.url))
     path = tmp_path / "s"
     process = subprocess.Popen(
         [octavo.program, "app-server", "--listen", f"unix://{path}"],

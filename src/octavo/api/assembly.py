@@ -349,7 +349,7 @@ class Assembly:
         self.ruling.place = place
         sessions = await commands.sessions()
         repl, crew = repl_for(settings), self._crew()
-        goals = goals_for(settings, options, self.meter, self.before)
+        goals = goals_for(settings, options, self.meter, self.common.clock, self.before)
         audit = self._audit(place)
         more = [*asking(settings, options, plan=False)]
         more[:0] = () if goals is None else goals.tools

@@ -13,9 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from octavo.api.sandbox import Sandbox, state_home
+from octavo.process.control import Control
 from octavo.process.output import Captured
 from octavo.process.run import Finished, run
-from octavo.process.spec import OutputCaps, Pipes, ProcessSpec
+from octavo.process.spec import OutputCaps, Pipes, ProcessSpec, Terminal
 from octavo.protocol.errors import UsageError
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
@@ -128,11 +129,14 @@ class CommandRunner:
         limits: Limits | None = None,
         watch_denials: bool = True,
         on_output: Callable[[str, bytes], None] | None = None,
+        control: Control | None = None,
+        terminal: Terminal | None = None,
     ) -> CompletedCommand:
         """Run a command to its end and say everything about it.
 
         `sandbox` defaults to read-only. `timeout` is in seconds; a command that exceeds it is
-        ended and the result says `limit="wall"`. `env` replaces the environment.
+        ended and the result says `limit="wall"`. `env` replaces the environment. `control` types
+        into it, resizes and ends it while it runs; `terminal` gives it one of this size.
 
         Raises SandboxUnavailable when this machine cannot confine as asked (nothing ran),
         PolicyError for a policy that contradicts itself, StartError when there is no such program.
@@ -143,11 +147,12 @@ class CommandRunner:
         folder = real_folder(cwd)
         chosen = sandbox or Sandbox.read_only()
         caps = OutputCaps(limit_bytes=limits.output_bytes)
+        typed = input is not None or (control is not None and control.stdin)
         spec = ProcessSpec(
             argv=tuple(argv),
             env=self._environ if env is None else dict(env),
             cwd=folder,
-            stdio=Pipes(stdin=input is not None, merge_stderr=merge_stderr),
+            stdio=terminal or Pipes(stdin=typed, merge_stderr=merge_stderr),
             caps=caps,
         )
         confined = await self._launcher.start(
@@ -162,6 +167,7 @@ class CommandRunner:
             timeout_s=timeout,
             caps=caps,
             on_output=on_output,
+            control=control,
         )
         return completed(spec, finished, confined)
 

@@ -65,5 +65,7 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     """Changes of files in its folder are kept apart until `octavo keep` or `octavo drop`. Linux."""
     overlay_of: str | None = None
     """Works in the overlay of this thread, which started it."""
+    goals: bool = False
+    """The thread may have a goal, unless the settings say no."""
     meter: Meter | None = None
     """A budget shared with another thread; None: one of its own, from the settings."""

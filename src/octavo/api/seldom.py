@@ -126,14 +126,19 @@ def hooks_for(
 
 
 def goals_for(
-    settings: Settings, options: ThreadOptions, meter: Meter, before: LoadedThread | None
+    settings: Settings,
+    options: ThreadOptions,
+    meter: Meter,
+    clock: Clock,
+    before: LoadedThread | None,
 ) -> "Goaling | None":
     """The goal of a thread, where threads may have one."""
-    if settings.features.get("goals") is not True or options.depth or options.reviewing:
+    wanted = settings.features.get("goals", options.goals) is True
+    if not wanted or options.depth or options.reviewing:
         return None
     from octavo.api.goaling import Goaling  # noqa: PLC0415 - only where the switch is on
 
-    return Goaling(settings.goals.max_goal_token_budget, meter, before)
+    return Goaling(settings.goals.max_goal_token_budget, meter, clock, before)
 
 
 def asking(settings: Settings, options: ThreadOptions, *, plan: bool) -> "tuple[Tool, ...]":

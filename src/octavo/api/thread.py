@@ -23,6 +23,7 @@ from octavo.protocol.usage import TokenUsage
 
 if TYPE_CHECKING:
     from octavo.api.engine import Engine
+    from octavo.engine.goals import GoalKeeper
     from octavo.engine.modes import Mode
     from octavo.engine.review import Target
     from octavo.engine.reviewer import Denied
@@ -235,16 +236,42 @@ class Thread:
         goals = self._session.parts.goals
         return None if goals is None else goals.get()
 
+    def set_goal(self, objective: str, *, token_budget: int | None = None) -> Goal:
+        """Give the thread a goal, in place of any other; the next turn works for it until it is
+        reached. Raises UsageError for a goal without words or budget."""
+        return self._goals().assign(objective, token_budget)
+
     def resume_goal(self, *, token_budget: int | None = None) -> Goal:
         """Make a goal active again that was paused, blocked, or out of tokens; the next turn goes
         on with it. `token_budget` replaces the one before and counts from the goal's beginning.
 
         Raises UsageError when there is none.
         """
+        return self._goals().resume(token_budget)
+
+    def pause_goal(self) -> Goal:
+        """Work for the goal ends with the turn that runs. Raises UsageError when there is none."""
+        return self._goals().pause()
+
+    def clear_goal(self) -> bool:
+        """Take the goal away; False: there was none."""
+        return self._goals().clear()
+
+    @asynccontextmanager
+    async def stream_goal(self) -> AsyncIterator[Turn]:
+        """Work for the goal without another word, and watch. Raises UsageError when none is
+        active."""
+        goal = self.goal
+        if goal is None or goal.status != "active":
+            raise UsageError("there is no active goal")
+        async with self._watched(RunningTurn(self._session, (), load=self._load)) as turn:
+            yield turn
+
+    def _goals(self) -> "GoalKeeper":
         goals = self._session.parts.goals
         if goals is None:
             raise UsageError("goals are switched off", hint="set features.goals = true")
-        return goals.resume(token_budget)
+        return goals
 
     async def compact(self) -> None:
         """Shorten what the model has to read: a summary, the last steps, and what must not be

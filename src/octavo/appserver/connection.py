@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -21,16 +21,25 @@ from octavo.rpc.lines import TooLong
 from octavo.rpc.messages import Bad, Error, Failure, Id, Notification, Request, Response
 from octavo.rpc.streams import Closed, Transport
 
+if TYPE_CHECKING:
+    from octavo.process.control import Control
+
 MERGE_FROM: Final = 64
 MOST_MERGED: Final = 1 << 20
+LAST_WORDS_S: Final = 2.0
+"""At the end of input: this long for answers to what was asked before."""
 MOST_RUNNING: Final = 256
 """Requests of one client at work at once; more wait unread."""
 
 REPLY_FIRST: Final = frozenset(
     {"thread/start", "thread/resume", "thread/fork", "turn/start", "review/start",
+     "thread/goal/set", "thread/goal/clear",
      "thread/compact/start", "thread/name/set", "thread/archive", "thread/unarchive"}
 )  # fmt: skip
 """Methods whose reply comes before the notices they cause."""
+
+REPLY_LAST: Final = frozenset({"command/exec"})
+"""Methods whose reply comes after the notices they caused."""
 
 Call = Callable[["Connection", Request], Awaitable[Any]]
 
@@ -50,10 +59,13 @@ class Connection:
         """The name it gave; None until `initialize`."""
         self.experimental = False
         self.unwanted: frozenset[str] = frozenset()
+        self.processes: dict[str, Control] = {}
+        """Commands it started and can type into, by the id it gave."""
         self.closing: list[Callable[[], None]] = []
         """Called when it has gone."""
         self._notices: deque[tuple[str, dict[str, Any], int] | bytes] = deque()
         self._news = asyncio.Event()
+        self._told = asyncio.Event()
         self._holds = 0
         self._asked: dict[Id, asyncio.Future[Any]] = {}
         self._next_id = 0
@@ -129,7 +141,12 @@ class Connection:
             if self._gone:
                 break
         if tasks:  # what was asked before the end of input is answered
-            await asyncio.wait(tasks, timeout=2.0)
+            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                while self._notices and not self._gone:
+                    self._news.set()
+                    await self._told.wait()
         for task in tasks:
             task.cancel()
 
@@ -145,7 +162,10 @@ class Connection:
             except OctavoError as error:
                 known = from_error(error)
                 line = messages.failure(request.id, Error(known.code, str(known)))
-            await self._send(line)
+            if request.method in REPLY_LAST:
+                self._notices.append(line)
+            else:
+                await self._send(line)
         finally:
             self._holds -= first
             self._news.set()
@@ -165,10 +185,12 @@ class Connection:
         while True:
             await self._news.wait()
             self._news.clear()
+            self._told.clear()
             while self._notices and not self._holds:
                 one = self._notices.popleft()
                 line = one if isinstance(one, bytes) else messages.notification(*one)
                 await self._send(line)
+            self._told.set()
 
     async def _send(self, line: bytes) -> None:
         with suppress(Closed):
@@ -200,3 +222,5 @@ class Connection:
         for called in self.closing:
             called()
         self.closing.clear()
+        for control in self.processes.values():
+            control.terminate()

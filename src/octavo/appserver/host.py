@@ -131,6 +131,12 @@ class Host:
         thread = self.thread
         return await self._begin(lambda: thread.stream_review(target))
 
+    async def pursue(self) -> None:
+        """Work for the goal, in a turn of its own unless one runs."""
+        assert self.thread is not None
+        if self._turn is None:
+            await self._begin(self.thread.stream_goal)
+
     async def close(self) -> None:
         """End the turn and let go of the thread."""
         if self.thread is not None:

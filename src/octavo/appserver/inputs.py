@@ -1,11 +1,21 @@
 """What clients give as input and as overrides, as our values. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from octavo.appserver.errors import invalid
 from octavo.appserver.params import Overrides, TurnStart
 from octavo.protocol.content import ImageInput, TextInput, UserInput
+
+UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def known(thread_id: str) -> str:
+    """An id that looks like one. Raises MethodError."""
+    if not UUID.fullmatch(thread_id):
+        raise invalid(f"invalid thread id: {thread_id}")
+    return thread_id.lower()
 
 
 def user_inputs(parts: Sequence[Mapping[str, Any]]) -> tuple[UserInput, ...]:

@@ -66,6 +66,18 @@ class Narrator:
                     "modelContextWindow": window,
                 }
                 yield self._of_turn("thread/tokenUsage/updated", tokenUsage=tokens)
+            case events.GoalUpdated(goal=goal):
+                shown = views.goal(goal, self._thread)
+                yield (
+                    "thread/goal/updated",
+                    {
+                        "threadId": self._thread,
+                        "turnId": self.turn,
+                        "goal": shown,
+                    },
+                )
+            case events.GoalCleared():
+                yield "thread/goal/cleared", {"threadId": self._thread}
             case events.Warned(message=message):
                 yield "warning", {"threadId": self._thread, "message": message}
             case events.Retrying(message=message):

@@ -1,7 +1,7 @@
 """What clients send with each method. Unknown fields are ignored, as real clients need it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -129,6 +129,14 @@ class InjectItems(OfThread, frozen=True, kw_only=True):
     items: tuple[Mapping[str, Any], ...]
 
 
+class GoalSet(OfThread, frozen=True, kw_only=True):
+    """`thread/goal/set`."""
+
+    objective: str | None = None
+    status: str | None = None
+    token_budget: int | None = None
+
+
 class TurnStart(OfThread, frozen=True, kw_only=True):
     """`turn/start`."""
 
@@ -183,6 +191,29 @@ class ConfigRead(Params, frozen=True, kw_only=True):
 
     include_layers: bool = False
     cwd: str | None = None
+
+
+class ConfigEdit(Params, frozen=True, kw_only=True):
+    """One change of the user's settings."""
+
+    key_path: str
+    value: Any
+    merge_strategy: Literal["replace", "upsert"]
+
+
+class ConfigValueWrite(ConfigEdit, frozen=True, kw_only=True):
+    """`config/value/write`."""
+
+    file_path: str | None = None
+    expected_version: str | None = None
+
+
+class ConfigBatchWrite(Params, frozen=True, kw_only=True):
+    """`config/batchWrite`."""
+
+    edits: tuple[ConfigEdit, ...]
+    file_path: str | None = None
+    expected_version: str | None = None
 
 
 class SkillsList(Params, frozen=True, kw_only=True):
@@ -242,6 +273,31 @@ class CommandExec(Params, frozen=True, kw_only=True):
     disable_timeout: bool = False
     sandbox_policy: Mapping[str, Any] | None = None
     output_bytes_cap: int | None = None
+    disable_output_cap: bool = False
+    process_id: str | None = None
+    stream_stdin: bool = False
+    stream_stdout_stderr: bool = False
+    tty: bool = False
+    size: Size | None = None
+
+
+class OfProcess(Params, frozen=True, kw_only=True):
+    """Methods about a command that runs."""
+
+    process_id: str
+
+
+class CommandWrite(OfProcess, frozen=True, kw_only=True):
+    """`command/exec/write`."""
+
+    delta_base64: str | None = None
+    close_stdin: bool = False
+
+
+class CommandResize(OfProcess, frozen=True, kw_only=True):
+    """`command/exec/resize`."""
+
+    size: Size
 
 
 class FuzzySearch(Params, frozen=True, kw_only=True):

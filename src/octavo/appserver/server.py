@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from octavo._version import __version__
+from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
-from octavo.appserver import about, files, running, settings, threads, turns
+from octavo.appserver import about, files, goals, running, settings, threads, turns
 from octavo.appserver.connection import Connection
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.host import Host
@@ -21,7 +22,7 @@ from octavo.rpc.streams import Transport
 PROTOCOL: Final = "0.169.0"
 """The release whose protocol this is; clients look at the number after their own name."""
 TABLE = Table()
-for room in (about, threads, turns, settings, files, running):
+for room in (about, threads, turns, goals, settings, files, running):
     room.declare(TABLE)
 
 
@@ -36,6 +37,7 @@ class Server:
         self.now_ms = now_ms
         self.home = home
         self.hosts: dict[str, Host] = {}
+        self._runner: CommandRunner | None = None
 
     async def serve(self, transport: Transport) -> None:
         """One client, until it has gone."""
@@ -66,8 +68,16 @@ class Server:
             raise invalid(f"thread not found: {thread_id}")
         return found
 
+    def runner(self) -> CommandRunner:
+        """Runs commands without a model."""
+        if self._runner is None:
+            self._runner = running.new_runner()
+        return self._runner
+
     async def close(self) -> None:
-        """End all threads."""
+        """End all threads and commands."""
+        if self._runner is not None:
+            self._runner.close()
         for host in list(self.hosts.values()):
             await host.close()
         self.hosts.clear()

@@ -1,6 +1,5 @@
 """Methods about threads: start, resume, fork, list, read, name, put aside."""
 
-import re
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,8 +8,9 @@ from octavo.api.options import ThreadOptions
 from octavo.api.workspace import real
 from octavo.appserver import params, views
 from octavo.appserver.errors import MethodError, invalid
+from octavo.appserver.goals import show_goal
 from octavo.appserver.host import Host
-from octavo.appserver.inputs import flags_of
+from octavo.appserver.inputs import flags_of, known
 from octavo.protocol.history import Unknown
 from octavo.protocol.ids import ThreadId
 from octavo.protocol.wire import item_from
@@ -83,6 +83,7 @@ async def resume(server: "Server", connection: "Connection", asked: params.Threa
         result = _opened(server, connection, host, thread, asked, started=False)
     if not asked.exclude_turns:
         result["thread"]["turns"] = history(server, thread_id, "full")
+    show_goal(server.hosts[thread_id], connection)
     return {
         **result,
         "initialTurnsPage": None,
@@ -116,6 +117,7 @@ def options_of(
         approver=host.approve,
         ephemeral=ephemeral,
         source="vscode",
+        goals=True,
         flags=flags_of(asked),
         base_instructions=asked.base_instructions,
     )
@@ -435,15 +437,6 @@ async def inject(server: "Server", connection: "Connection", asked: params.Injec
 
 
 # ---- helpers ----------------------------------------------------------------------------------
-
-UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-def known(thread_id: str) -> str:
-    """An id that looks like one. Raises MethodError."""
-    if not UUID.fullmatch(thread_id):
-        raise invalid(f"invalid thread id: {thread_id}")
-    return thread_id.lower()
 
 
 def offset(cursor: str | None) -> int:

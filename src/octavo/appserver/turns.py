@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from octavo.appserver import params, views
 from octavo.appserver.errors import invalid
-from octavo.appserver.inputs import turn_flags, user_inputs
-from octavo.appserver.threads import known
+from octavo.appserver.inputs import known, turn_flags, user_inputs
 from octavo.engine.review import BaseBranch, Commit, Custom, Target, Uncommitted
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from octavo.protocol import events, items
 from octavo.protocol.content import ImageInput, TextInput, UserInput
 from octavo.protocol.usage import TokenUsage
 
+GOAL_STATUS: Final = {"budget_limited": "budgetLimited"}
 Json = dict[str, Any]
 STATUS: Final = {
     "in_progress": "inProgress",
@@ -317,6 +318,20 @@ def web_action(action: object) -> Json | None:
     )
     rest = {key: value for key, value in action.items() if key != "type"}
     return {"type": kind, **rest} if kind != "other" else {"type": "other"}
+
+
+def goal(value: events.Goal, thread_id: str) -> Json:
+    """What a thread works for by itself."""
+    return {
+        "threadId": thread_id,
+        "objective": value.objective,
+        "status": GOAL_STATUS.get(value.status, value.status),
+        "tokenBudget": value.token_budget,
+        "tokensUsed": value.tokens_used,
+        "timeUsedSeconds": value.seconds_used,
+        "createdAt": value.created_at,
+        "updatedAt": value.updated_at,
+    }
 
 
 def plan_step(step: events.PlanStep) -> Json:

@@ -40,15 +40,22 @@ class GoalKeeper:
     """The goal of one thread. `spent` counts tokens, `cap` is the most any goal may spend."""
 
     def __init__(
-        self, *, spent: Callable[[], int], cap: int | None = None, goal: Goal | None = None
+        self,
+        *,
+        spent: Callable[[], int],
+        cap: int | None = None,
+        goal: Goal | None = None,
+        now_s: Callable[[], int] = int,
     ) -> None:
         self._spent = spent
+        self._now_s = now_s
+        self._since = now_s()
         self._cap = cap
         self._goal = goal
         self._mark = spent()
         """What had been spent when `_goal` was settled last."""
-        self.keep: Callable[[Goal], None] = lambda _goal: None
-        """Told of each change. Raises StoreError."""
+        self.keep: Callable[[Goal | None], None] = lambda _goal: None
+        """Told of each change, None when it is cleared. Raises StoreError."""
         self.warn: Callable[[str], None] = lambda _text: None
         self._continued = 0
         self._idle = 0
@@ -66,7 +73,11 @@ class GoalKeeper:
         goal = self._goal
         if goal is None or goal.status != "active":
             return goal
-        return replace(goal, tokens_used=goal.tokens_used + self._spent() - self._mark)
+        return replace(
+            goal,
+            tokens_used=goal.tokens_used + self._spent() - self._mark,
+            seconds_used=goal.seconds_used + self._now_s() - self._since,
+        )
 
     def create(self, objective: str, token_budget: int | None) -> Goal:
         """A new goal. Raises UsageError: another one is active, no words, no budget."""
@@ -84,8 +95,14 @@ class GoalKeeper:
             raise UsageError("`token_budget` has to be more than 0")
         budgets = [one for one in (token_budget, self._cap) if one is not None]
         self._fresh()
-        self._mark = self._spent()
-        return self._set(Goal(objective=text, token_budget=min(budgets, default=None)))
+        self._settled()
+        return self._set(
+            Goal(
+                objective=text,
+                token_budget=min(budgets, default=None),
+                created_at=self._now_s(),
+            )
+        )
 
     def update(self, status: Wish) -> Goal:
         """Say how far it is. Raises UsageError when there is none, or it is too early."""
@@ -122,8 +139,32 @@ class GoalKeeper:
                 hint="give it a larger one",
             )
         if goal.status != "active":
-            self._mark = self._spent()
+            self._settled()
         return self._set(replace(goal, status="active"))
+
+    def pause(self) -> Goal:
+        """Work on it ends with the turn that runs. Raises UsageError when there is none."""
+        if self._goal is None or self._goal.status == "complete":
+            raise UsageError("there is no goal to pause")
+        return self._change("paused")
+
+    def assign(self, objective: str, token_budget: int | None = None) -> Goal:
+        """A new goal in place of whatever there was. Raises UsageError."""
+        before, self._goal = self._goal, None
+        try:
+            return self.create(objective, token_budget)
+        except UsageError:
+            self._goal = before
+            raise
+
+    def clear(self) -> bool:
+        """No goal any more; False: there was none. Raises StoreError."""
+        if self._goal is None:
+            return False
+        self._fresh()
+        self._goal = None
+        self.keep(None)
+        return True
 
     # ---- for the driver -----------------------------------------------------------------------
 
@@ -135,6 +176,11 @@ class GoalKeeper:
     def called(self, tool: str) -> None:
         """The model called a tool; those of the goal itself are no work."""
         self._worked = self._worked or tool not in NAMES
+
+    def take_up(self) -> Message | None:
+        """What the model is told in a turn that begins for the goal; None: none is active."""
+        goal = self.get()
+        return told(continuation(goal)) if goal is not None and goal.status == "active" else None
 
     def go_on(self) -> Message | None:
         """The model is done: what it is told instead of ending; None: the turn may end.
@@ -212,10 +258,15 @@ class GoalKeeper:
     def _change(self, status: GoalStatus) -> Goal:
         goal = self.get()
         assert goal is not None
-        self._mark = self._spent()
+        self._settled()
         return self._set(replace(goal, status=status))
 
+    def _settled(self) -> None:
+        """Everything up to now is counted."""
+        self._mark, self._since = self._spent(), self._now_s()
+
     def _set(self, goal: Goal) -> Goal:
+        goal = replace(goal, updated_at=self._now_s())
         self._goal = goal
         self.keep(goal)
         return goal

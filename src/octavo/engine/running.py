@@ -200,6 +200,9 @@ class RunningTurn:
             self._driver.tell(Failed(str(error), "store", error.hint, error.exit_code))
 
     def _beginning(self, more: tuple[KnownItem, ...] = ()) -> tuple[KnownItem, ...]:
+        if not self._inputs and self._session.parts.goals is not None:
+            first = self._session.parts.goals.take_up()
+            return (*self._session.context_items(), *(() if first is None else (first,)), *more)
         messages = self._messages(self._inputs)
         self._show_user(self._inputs)
         return (*self._session.context_items(), *messages, *more)

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from octavo.process.child import GRACE_S, Child, end, within
+from octavo.process.control import Control
 from octavo.process.output import Captured
 from octavo.process.pump import OnOutput, Pump
 from octavo.process.spec import ExitStatus, OutputCaps
@@ -46,11 +47,12 @@ async def run(
     grace_s: float = GRACE_S,
     drain_s: float = DRAIN_S,
     on_output: OnOutput | None = None,
+    control: Control | None = None,
 ) -> Finished:
     """Take over a started child, wait for its end, and close it.
 
     `stdin` is everything the command will ever read, None is nothing; a command that does not
-    read it is not an error. `on_output` is called with each piece as it arrives; what it raises
+    read it is not an error; with `control` input comes through that. `on_output` is called with each piece as it arrives; what it raises
     ends the command and comes out here. Raises UsageError for input without a place to put it.
     """
     loop = asyncio.get_running_loop()
@@ -59,7 +61,10 @@ async def run(
     ended = True
     try:
         pump = Pump(child, caps=caps or OutputCaps(), on_output=on_output)
-        _feed(pump, child, stdin)
+        if control is None:
+            _feed(pump, child, stdin)
+        else:
+            control.attach(child, pump)
         timed_out = timeout_s is not None and not await within(timeout_s, child.wait())
         if timed_out:
             ended = await end(child, grace_s=grace_s)
@@ -82,6 +87,8 @@ async def run(
         await end(child, grace_s=grace_s)
         raise
     finally:
+        if control is not None:
+            control.detach()
         if pump is not None:
             pump.close()
         child.close()

@@ -131,6 +131,11 @@ class Goal(Struct, frozen=True, kw_only=True):
     """The most tokens, of the thread and of the agents it starts; None: no limit."""
     tokens_used: int = 0
     """Input and output of all requests while the goal was active."""
+    seconds_used: int = 0
+    """While the goal was active, somebody thinking included."""
+    created_at: int = 0
+    """Unix seconds; 0: not known."""
+    updated_at: int = 0
 
     @property
     def tokens_left(self) -> int | None:
@@ -142,6 +147,10 @@ class GoalUpdated(EventBase, frozen=True, kw_only=True, tag="goal_updated"):
     """The thread's goal is new, or its state has changed, or a turn has spent some of its budget."""
 
     goal: Goal
+
+
+class GoalCleared(EventBase, frozen=True, kw_only=True, tag="goal_cleared"):
+    """The thread has no goal any more."""
 
 
 class Retrying(EventBase, frozen=True, kw_only=True, tag="retrying"):
@@ -197,6 +206,7 @@ Event = (
     | Warned
     | ApprovalReviewed
     | GoalUpdated
+    | GoalCleared
     | Retrying
     | Ending
 )
