@@ -55,7 +55,10 @@ class Client:
         self.seen.append(line)
         if "id" in line and "method" in line:
             self.asked.append(line)
-            self.send({"id": line["id"], "result": {"decision": self.decide}})
+            answer = self.decide
+            if isinstance(answer, str):
+                answer = {"decision": answer}
+            self.send({"id": line["id"], "result": answer})
         return line
 
     def until(self, wanted):

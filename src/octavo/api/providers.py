@@ -27,7 +27,7 @@ class Clients:
         self._home = home
         self._environ = environ
         self._clock = clock
-        self._made: dict[str, HttpModelClient] = {}
+        self._made: dict[tuple[str, str | None], HttpModelClient] = {}
 
     def client(self, settings: Settings) -> tuple[ModelClient, str, int]:
         """Who answers under these settings, its name, and how often a stream is tried again."""
@@ -36,18 +36,19 @@ class Clients:
             return given, "given", 5
         chosen = provider_settings(settings)
         name = settings.model_provider
-        if name not in self._made:
-            self._made[name] = self._connect(name, chosen)
-        return self._made[name], name, chosen.stream_max_retries
+        secret = api_key(chosen, home=self._home, environ=self._environ)
+        key = None if secret is None else secret.reveal()
+        if (name, key) not in self._made:
+            self._made[name, key] = self._connect(name, chosen, key)
+        return self._made[name, key], name, chosen.stream_max_retries
 
-    def _connect(self, name: str, chosen: ModelProvider) -> HttpModelClient:
-        key = api_key(chosen, home=self._home, environ=self._environ)
+    def _connect(self, name: str, chosen: ModelProvider, key: str | None) -> HttpModelClient:
         token = None
         if chosen.auth is not None:
             folder = self._home if os.path.isdir(self._home) else os.getcwd()
             token = CommandToken(chosen.auth, cwd=folder, environ=self._environ, clock=self._clock)
         return HttpModelClient(
-            wire_provider(name, chosen, key.reveal() if key else None, self._environ),
+            wire_provider(name, chosen, key, self._environ),
             ca_file=next((v for n in CA_VARIABLES if (v := self._environ.get(n))), None),
             originator=self._given.originator,
             token=token,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from octavo.appserver.params import AccountRead, Initialize, ModelList
+from octavo.appserver.params import Initialize, ModelList
 from octavo.model.catalog import MODELS
 from octavo.model.request import Effort
 
@@ -29,8 +29,6 @@ def declare(table: "Table") -> None:
     method = table.method
     method("initialize", Initialize)(initialize)
     method("model/list", ModelList)(model_list)
-    method("account/read", AccountRead)(account_read)
-    method("getAuthStatus", tier="extended")(auth_status)
     method("plugin/list", tier="extended")(plugin_list)
     method("app/list", tier="extended")(empty_page)
     method("collaborationMode/list", tier="extended")(mode_list)
@@ -80,21 +78,6 @@ async def model_list(server: "Server", connection: "Connection", asked: ModelLis
         "data": data[start : start + most],
         "nextCursor": str(start + most) if more else None,
     }
-
-
-async def account_read(server: "Server", connection: "Connection", asked: AccountRead) -> Any:  # noqa: ANN401
-    """Who is logged in; nobody has to be."""
-    return {
-        "account": None,
-        "userId": None,
-        "requiresOpenaiAuth": False,
-        "workspaceRouting": None,
-    }
-
-
-async def auth_status(server: "Server", connection: "Connection", asked: object) -> Any:  # noqa: ANN401
-    """The older form of `account/read`."""
-    return {"authMethod": None, "authToken": None, "requiresOpenaiAuth": False}
 
 
 async def plugin_list(server: "Server", connection: "Connection", asked: object) -> Any:  # noqa: ANN401

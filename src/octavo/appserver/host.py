@@ -4,15 +4,16 @@ Everything that happens in it is told once and goes to every client that subscri
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from octavo.appserver import views
 from octavo.appserver.connection import Connection, GoneError
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.narrator import Narrator
-from octavo.appserver.questions import decided, question
+from octavo.appserver.questions import answered, decided, question, user_input
 from octavo.protocol.approvals import ApprovalRequest, Decision
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.events import Ending
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from octavo.api.thread import Thread, Turn
     from octavo.engine.review import Target
     from octavo.protocol.content import UserInput
+    from octavo.protocol.questions import Answers, Questions
 
-NOBODY = "nobody is connected who could answer"
+NOBODY: Final = "nobody is connected who could answer"
+UNANSWERED: Final = "it was not answered"
 
 
 class Host:
@@ -41,7 +44,7 @@ class Host:
         self._turn: Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     @property
     def id(self) -> str:
@@ -198,26 +201,42 @@ class Host:
 
     async def approve(self, request: ApprovalRequest, /) -> Decision:
         """Ask the client that was here first; one that goes away has said no."""
-        asked = next(iter(self.subscribers), None)
-        if asked is None:
+        if not self.subscribers:
             return Decision.deny(NOBODY)
         await asyncio.sleep(0)  # the item it is about is told first
         method, params = question(
             request, thread_id=self.id, turn_id=self.turn_id or "", now_ms=self._now_ms()
         )
-        self._wait(1)
-        try:
-            answer = await asked.ask(method, params)
-        except (GoneError, MethodError):
-            return Decision.deny(NOBODY if asked not in self.subscribers else "it was not answered")
-        finally:
-            self._wait(-1)
-            resolved = {"threadId": self.id, "requestId": asked.last_question}
-            self.tell("serverRequest/resolved", resolved)
+        answer = await self.ask(method, params, "waitingOnApproval")
+        if answer is None:
+            return Decision.deny(NOBODY if not self.subscribers else UNANSWERED)
         return decided(request, answer)
 
-    def _wait(self, step: int) -> None:
-        self._waiting += step
-        flags = ("waitingOnApproval",) if self._waiting else ()
-        status = views.active(*flags)
+    async def put(self, questions: "Questions", /) -> "Answers | None":
+        """Ask a person, through the client; None when nobody wants to answer."""
+        await asyncio.sleep(0)
+        params = user_input(questions, thread_id=self.id, turn_id=self.turn_id or "")
+        answer = await self.ask("item/tool/requestUserInput", params, "waitingOnUserInput")
+        return None if answer is None else answered(answer)
+
+    async def ask(self, method: str, params: dict[str, Any], flag: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Put a request to the client that was here first; None when it is not answered."""
+        asked = next(iter(self.subscribers), None)
+        if asked is None:
+            return None
+        if flag is not None:
+            self._wait(flag, 1)
+        try:
+            return await asked.ask(method, params)
+        except (GoneError, MethodError):
+            return None
+        finally:
+            if flag is not None:
+                self._wait(flag, -1)
+            resolved = {"threadId": self.id, "requestId": asked.last_question}
+            self.tell("serverRequest/resolved", resolved)
+
+    def _wait(self, flag: str, step: int) -> None:
+        self._waiting[flag] += step
+        status = views.active(*(+self._waiting))
         self.tell("thread/status/changed", {"threadId": self.id, "status": status})

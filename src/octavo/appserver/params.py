@@ -50,6 +50,7 @@ class Overrides(Params, frozen=True, kw_only=True):
     developer_instructions: str | None = None
     service_tier: str | None = None
     personality: str | None = None
+    dynamic_tools: tuple[Mapping[str, Any], ...] | None = None
 
 
 class ThreadStart(Overrides, frozen=True, kw_only=True):
@@ -150,6 +151,7 @@ class TurnStart(OfThread, frozen=True, kw_only=True):
     sandbox_policy: Mapping[str, Any] | None = None
     service_tier: str | None = None
     output_schema: Mapping[str, Any] | None = None
+    collaboration_mode: Mapping[str, Any] | None = None
 
 
 class TurnSteer(OfThread, frozen=True, kw_only=True):
@@ -178,6 +180,19 @@ class ModelList(Params, frozen=True, kw_only=True):
     limit: int | None = None
     cursor: str | None = None
     include_hidden: bool | None = None
+
+
+class Login(Params, frozen=True, kw_only=True):
+    """`account/login/start`."""
+
+    type: str
+    api_key: str | None = None
+
+
+class LoginCancel(Params, frozen=True, kw_only=True):
+    """`account/login/cancel`."""
+
+    login_id: str
 
 
 class AccountRead(Params, frozen=True, kw_only=True):

@@ -3,8 +3,11 @@
 import shlex
 from typing import Any, Final
 
+import msgspec
+
 from octavo.appserver import views
 from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, PatchApproval
+from octavo.protocol.questions import Answers, Questions
 
 SIMPLE: Final = {
     "accept": Decision.allow_once,
@@ -57,3 +60,36 @@ def decided(request: ApprovalRequest, answer: Any) -> Decision:  # noqa: ANN401 
             if isinstance(words, list) and words and all(isinstance(w, str) for w in words):
                 return Decision.allow_always(tuple(words))
     return Decision.deny("the client's answer was not understood")
+
+
+def user_input(questions: Questions, *, thread_id: str, turn_id: str) -> dict[str, Any]:
+    """The parameters that put the model's questions to a person."""
+    return {
+        "threadId": thread_id,
+        "turnId": turn_id,
+        "itemId": questions.call_id,
+        "questions": [
+            {
+                "id": one.id,
+                "header": one.header,
+                "question": one.question,
+                "isOther": True,
+                "isSecret": False,
+                "options": [
+                    {"label": option.label, "description": option.description}
+                    for option in one.options
+                ],
+            }
+            for one in questions.questions
+        ],
+        "isBlocking": True,
+        "autoResolutionMs": None,
+    }
+
+
+def answered(answer: Any) -> Answers | None:  # noqa: ANN401 - from a client
+    """What a person answered; None for what is no answer."""
+    try:
+        return msgspec.convert(answer, Answers)
+    except msgspec.ValidationError:
+        return None

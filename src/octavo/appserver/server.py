@@ -10,7 +10,7 @@ from typing import Any, Final
 from octavo._version import __version__
 from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
-from octavo.appserver import about, files, goals, running, settings, threads, turns
+from octavo.appserver import about, accounts, files, goals, running, settings, threads, turns
 from octavo.appserver.connection import Connection
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.host import Host
@@ -22,7 +22,7 @@ from octavo.rpc.streams import Transport
 PROTOCOL: Final = "0.169.0"
 """The release whose protocol this is; clients look at the number after their own name."""
 TABLE = Table()
-for room in (about, threads, turns, goals, settings, files, running):
+for room in (about, accounts, threads, turns, goals, settings, files, running):
     room.declare(TABLE)
 
 

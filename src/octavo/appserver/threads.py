@@ -7,6 +7,7 @@ from octavo._version import __version__
 from octavo.api.options import ThreadOptions
 from octavo.api.workspace import real
 from octavo.appserver import params, views
+from octavo.appserver.dynamic import tools_of
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.goals import show_goal
 from octavo.appserver.host import Host
@@ -118,6 +119,8 @@ def options_of(
         ephemeral=ephemeral,
         source="vscode",
         goals=True,
+        questioner=host.put,
+        tools=tools_of(asked.dynamic_tools, host.ask),
         flags=flags_of(asked),
         base_instructions=asked.base_instructions,
     )

@@ -17,6 +17,8 @@ from octavo.policy.paths import printable
 from octavo.protocol.errors import ConfigError
 
 FILE: Final = "auth.json"
+KEY: Final = "OPENAI_API_KEY"
+"""The key of the built-in provider."""
 OVERRIDE: Final = "CODEX_API_KEY"
 """Stands in for the key of the built-in provider, as `exec` of scripts sets it."""
 AT_MOST: Final = 1024 * 1024
@@ -60,8 +62,8 @@ def api_key(provider: ModelProvider, *, home: str, environ: Mapping[str, str]) -
             return Secret(value, name)
     if not names:
         return None
-    kept = _kept(home)
-    name = provider.env_key or "OPENAI_API_KEY"
+    kept = kept_keys(home)
+    name = provider.env_key or KEY
     if name in kept:
         return Secret(kept[name], FILE)
     raise ConfigError(
@@ -71,7 +73,7 @@ def api_key(provider: ModelProvider, *, home: str, environ: Mapping[str, str]) -
     )
 
 
-def _kept(home: str) -> Mapping[str, str]:
+def kept_keys(home: str) -> Mapping[str, str]:
     """The keys in `auth.json`: a JSON object; what is not a name with a text is passed over."""
     path = Path(home) / FILE
     shown = printable(str(path))
