@@ -43,7 +43,7 @@ def test_the_model_calls_a_tool_of_the_client(client, model):
 
 
 def test_tools_of_one_name_and_pictures_in_answers(client, model):
-    model.calls_raw("ticket", "{\"number\": 1}", namespace="desk").says("ok")
+    model.calls_raw("ticket", '{"number": 1}', namespace="desk").says("ok")
     client.decide = {"contentItems": [{"type": "inputImage", "imageUrl": PICTURE}], "success": True}
     client.start(experimentalApi=True)
     begun(

@@ -114,9 +114,14 @@ async def run(
         engine = await stack.enter_async_context(
             Engine.open(originator="octavo_app_server", **options)
         )
-        async with asyncio.TaskGroup() as group:
-            server = Server(engine, group, now_ms, home)
-            try:
-                await serve(server)
-            finally:
-                await server.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                server = Server(engine, group, now_ms, home)
+                try:
+                    await serve(server)
+                finally:
+                    await server.close()
+        except BaseExceptionGroup as problems:
+            if len(problems.exceptions) > 1:
+                raise
+            raise problems.exceptions[0] from None
