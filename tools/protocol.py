@@ -12,7 +12,7 @@ FIRST = "## Core"
 
 def tables() -> str:
     rows = []
-    for tier in ("core", "extended", "cloud"):
+    for tier in ("core", "extended", "cloud", "absent"):
         rows.append(
             f"## {tier.capitalize()}\n\n| method | parameters | what it does |\n|---|---|---|"
         )

@@ -12,16 +12,6 @@ if TYPE_CHECKING:
     from octavo.appserver.server import Server
 
 EFFORTS: Final = ("minimal", "low", "medium", "high", "xhigh")
-CLOUD: Final = (
-    "account/rateLimits/read", "account/usage/read", "account/workspaceMessages/read",
-    "account/sendAddCreditsNudgeEmail", "account/securitySetup/read", "feedback/upload",
-    "account/rateLimitResetCredit/consume", "account/gcp/setup", "userVerification/start",
-    "remoteControl/enable", "remoteControl/disable", "thread/realtime/start",
-    "thread/prediction/request", "mcpServer/event/stream/start", "windowsSandbox/setupStart",
-    "mock/experimentalMethod", "marketplace/add", "marketplace/remove", "plugin/install",
-    "plugin/uninstall",
-)  # fmt: skip
-"""Methods that only the vendor's cloud can answer."""
 
 
 def declare(table: "Table") -> None:
@@ -34,8 +24,7 @@ def declare(table: "Table") -> None:
     method("collaborationMode/list", tier="extended")(mode_list)
     method("externalAgentConfig/detect", tier="extended")(detected)
     method("configRequirements/read", tier="extended")(requirements)
-    for name in CLOUD:
-        method(name, tier="cloud")(refused)
+    method("windowsSandbox/readiness", tier="extended")(readiness)
 
 
 async def initialize(server: "Server", connection: "Connection", asked: Initialize) -> Any:  # noqa: ANN401
@@ -43,9 +32,9 @@ async def initialize(server: "Server", connection: "Connection", asked: Initiali
     raise AssertionError((server, connection, asked))  # done before the table is looked at
 
 
-async def refused(server: "Server", connection: "Connection", asked: object) -> Any:  # noqa: ANN401
-    """Belongs to the vendor's cloud: always an error."""
-    raise AssertionError((server, connection, asked))  # refused by its tier
+async def readiness(server: "Server", connection: "Connection", asked: object) -> Any:  # noqa: ANN401
+    """Whether the sandbox accounts of Windows are set up."""
+    return {"status": "notConfigured"}
 
 
 async def model_list(server: "Server", connection: "Connection", asked: ModelList) -> Any:  # noqa: ANN401

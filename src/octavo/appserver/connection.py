@@ -61,6 +61,10 @@ class Connection:
         self.unwanted: frozenset[str] = frozenset()
         self.processes: dict[str, Control] = {}
         """Commands it started and can type into, by the id it gave."""
+        self.watches: dict[str, asyncio.Task[None]] = {}
+        """Paths it hears of."""
+        self.searches: dict[str, tuple[str, ...]] = {}
+        """Where its searches look."""
         self.closing: list[Callable[[], None]] = []
         """Called when it has gone."""
         self._notices: deque[tuple[str, dict[str, Any], int] | bytes] = deque()
@@ -224,3 +228,5 @@ class Connection:
         self.closing.clear()
         for control in self.processes.values():
             control.terminate()
+        for watching in self.watches.values():
+            watching.cancel()

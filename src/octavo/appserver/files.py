@@ -1,9 +1,10 @@
 """Methods about files on this machine: read, write, list, copy, remove, find. Absolute paths only."""
 
+import asyncio
 import base64
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,26 +125,31 @@ async def copy(server: "Server", connection: "Connection", asked: params.FsCopy)
 
 async def search(server: "Server", connection: "Connection", asked: params.FuzzySearch) -> Json:
     """Files whose path has the letters of the query, in their order; the best first."""
-    found = []
     for root in asked.roots:
+        absolute(root)
+    return {"files": await asyncio.to_thread(found_in, asked.query, asked.roots)}
+
+
+def found_in(query: str, roots: Sequence[str]) -> list[Json]:
+    """The files that fit best, best first."""
+    found = []
+    for root in roots:
         for path in walk(absolute(root)):
-            hit = match(asked.query, path)
+            hit = match(query, path)
             if hit is not None:
                 found.append((hit, root, path))
     found.sort(key=lambda one: (-one[0][0], len(one[2]), one[2]))
-    return {
-        "files": [
-            {
-                "root": root,
-                "path": path,
-                "match_type": "file",
-                "file_name": path.rpartition("/")[2],
-                "score": score,
-                "indices": indices,
-            }
-            for (score, indices), root, path in found[:MOST_FOUND]
-        ]
-    }
+    return [
+        {
+            "root": root,
+            "path": path,
+            "match_type": "file",
+            "file_name": path.rpartition("/")[2],
+            "score": score,
+            "indices": indices,
+        }
+        for (score, indices), root, path in found[:MOST_FOUND]
+    ]
 
 
 def walk(root: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from octavo.appserver.errors import invalid
-from octavo.appserver.params import Overrides, TurnStart
+from octavo.appserver.params import Overrides, ThreadSettings, TurnStart
 from octavo.protocol.content import ImageInput, TextInput, UserInput
 
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -66,7 +66,7 @@ def flags_of(asked: Overrides) -> dict[str, object]:
     return found
 
 
-def turn_flags(asked: TurnStart) -> dict[str, object]:
+def turn_flags(asked: TurnStart | ThreadSettings) -> dict[str, object]:
     """The settings that a turn changes for itself and those after it."""
     found: dict[str, object] = {}
     named = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from octavo.appserver.connection import Connection
     from octavo.appserver.server import Server
 
-Tier = Literal["core", "extended", "cloud"]
+Tier = Literal["core", "extended", "cloud", "absent"]
 Do = Callable[["Server", "Connection", Any], Awaitable[Any]]
 
 

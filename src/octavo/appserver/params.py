@@ -89,6 +89,30 @@ class ThreadRead(OfThread, frozen=True, kw_only=True):
     include_turns: bool = False
 
 
+class ThreadSearch(Params, frozen=True, kw_only=True):
+    """`thread/search`."""
+
+    search_term: str
+    cursor: str | None = None
+    limit: int | None = None
+    sort_key: str | None = None
+    sort_direction: str | None = None
+    archived: bool | None = None
+
+
+class ThreadSettings(OfThread, frozen=True, kw_only=True):
+    """`thread/settings/update`."""
+
+    cwd: str | None = None
+    model: str | None = None
+    effort: str | None = None
+    summary: str | None = None
+    approval_policy: Any = None
+    approvals_reviewer: str | None = None
+    sandbox_policy: Mapping[str, Any] | None = None
+    service_tier: str | None = None
+
+
 class ThreadName(OfThread, frozen=True, kw_only=True):
     """`thread/name/set`."""
 
@@ -238,6 +262,20 @@ class SkillsList(Params, frozen=True, kw_only=True):
     force_reload: bool = False
 
 
+class SkillsWrite(Params, frozen=True, kw_only=True):
+    """`skills/config/write`."""
+
+    enabled: bool
+    path: str | None = None
+    name: str | None = None
+
+
+class HooksList(Params, frozen=True, kw_only=True):
+    """`hooks/list`."""
+
+    cwds: tuple[str, ...] | None = None
+
+
 class FsPath(Params, frozen=True, kw_only=True):
     """`fs/*` methods about one path."""
 
@@ -269,6 +307,36 @@ class FsCopy(Params, frozen=True, kw_only=True):
     source_path: str
     destination_path: str
     recursive: bool = False
+
+
+class FsWatch(FsPath, frozen=True, kw_only=True):
+    """`fs/watch`."""
+
+    watch_id: str
+
+
+class FsUnwatch(Params, frozen=True, kw_only=True):
+    """`fs/unwatch`."""
+
+    watch_id: str
+
+
+class SearchSession(Params, frozen=True, kw_only=True):
+    """A search that follows what is typed."""
+
+    session_id: str
+
+
+class SearchStart(SearchSession, frozen=True, kw_only=True):
+    """`fuzzyFileSearch/sessionStart`."""
+
+    roots: tuple[str, ...]
+
+
+class SearchUpdate(SearchSession, frozen=True, kw_only=True):
+    """`fuzzyFileSearch/sessionUpdate`."""
+
+    query: str
 
 
 class Size(Params, frozen=True, kw_only=True):

@@ -52,6 +52,6 @@ def client_request() -> dict[str, Any]:
                 "required": ["id", "method"],
             }
             for name, method in sorted(TABLE.methods.items())
-            if method.tier != "cloud"
+            if method.tier in ("core", "extended")
         ],
     }

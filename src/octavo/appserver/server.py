@@ -10,19 +10,43 @@ from typing import Any, Final
 from octavo._version import __version__
 from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
-from octavo.appserver import about, accounts, files, goals, running, settings, threads, turns
+from octavo.appserver import (
+    about,
+    absent,
+    accounts,
+    files,
+    goals,
+    listing,
+    running,
+    settings,
+    threads,
+    turns,
+    watching,
+)
 from octavo.appserver.connection import Connection
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.host import Host
 from octavo.appserver.methods import Table, parsed, unknown
 from octavo.appserver.params import Initialize
-from octavo.rpc.messages import INTERNAL_ERROR, Request
+from octavo.rpc.messages import INTERNAL_ERROR, METHOD_NOT_FOUND, Request
 from octavo.rpc.streams import Transport
 
 PROTOCOL: Final = "0.169.0"
 """The release whose protocol this is; clients look at the number after their own name."""
 TABLE = Table()
-for room in (about, accounts, threads, turns, goals, settings, files, running):
+for room in (
+    about,
+    accounts,
+    threads,
+    turns,
+    goals,
+    settings,
+    listing,
+    files,
+    watching,
+    running,
+    absent,
+):
     room.declare(TABLE)
 
 
@@ -54,6 +78,8 @@ class Server:
             raise unknown(request.method, TABLE.methods)
         if method.tier == "cloud":
             raise invalid(f"{method.name} belongs to the vendor's cloud and is not offered here")
+        if method.tier == "absent":
+            raise MethodError(METHOD_NOT_FOUND, f"{method.name} is not carried out by this server")
         do: Callable[..., Awaitable[Any]] = method.do
         try:
             return await do(self, connection, parsed(method, request))

@@ -47,6 +47,7 @@ def declare(table: "Table") -> None:
     method("thread/resume", params.ThreadResume)(resume)
     method("thread/fork", params.ThreadFork)(fork)
     method("thread/list", params.ThreadList)(list_)
+    method("thread/search", params.ThreadSearch, tier="extended")(search)
     method("thread/read", params.ThreadRead)(read)
     method("thread/loaded/list")(loaded)
     method("thread/turns/list", params.Page)(turns)
@@ -236,6 +237,27 @@ async def list_(server: "Server", connection: "Connection", asked: params.Thread
         "data": data,
         "readStates": {},
         "nextCursor": str(start + most) if more else None,
+        "backwardsCursor": None,
+    }
+
+
+async def search(server: "Server", connection: "Connection", asked: params.ThreadSearch) -> Json:
+    """Threads on disk that have these words in their name or their first prompt."""
+    found = await list_(
+        server,
+        connection,
+        params.ThreadList(
+            search_term=asked.search_term,
+            cursor=asked.cursor,
+            limit=asked.limit,
+            sort_key=asked.sort_key,
+            sort_direction=asked.sort_direction,
+            archived=asked.archived,
+        ),
+    )
+    return {
+        "data": [{"thread": one, "snippet": one["preview"]} for one in found["data"]],
+        "nextCursor": found["nextCursor"],
         "backwardsCursor": None,
     }
 

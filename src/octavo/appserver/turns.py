@@ -20,6 +20,7 @@ Json = dict[str, Any]
 def declare(table: "Table") -> None:
     """Put the methods of this module into the table."""
     table.method("turn/start", params.TurnStart)(start)
+    table.method("thread/settings/update", params.ThreadSettings, tier="extended")(settings)
     table.method("turn/steer", params.TurnSteer)(steer)
     table.method("turn/interrupt", params.TurnInterrupt)(interrupt)
     table.method("thread/compact/start", params.OfThread)(compact)
@@ -35,6 +36,17 @@ async def start(server: "Server", connection: "Connection", asked: params.TurnSt
         await change(server, host, flags, asked.cwd)
     turn_id = await host.start(inputs, asked.output_schema)
     return {"turn": views.turn(turn_id, "inProgress")}
+
+
+async def settings(
+    server: "Server", connection: "Connection", asked: params.ThreadSettings
+) -> Json:
+    """Settings that hold from the next turn on."""
+    host = server.host(known(asked.thread_id))
+    if host.turn_id is not None:
+        raise invalid("a turn is running in this thread")
+    await change(server, host, turn_flags(asked), asked.cwd)
+    return {}
 
 
 async def change(server: "Server", host: "Host", flags: Json, cwd: str | None) -> None:
