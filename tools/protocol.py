@@ -1,12 +1,14 @@
-"""Make the tables of docs/protocols.md from the app server's table of methods."""
+"""Make the tables of docs/protocols.md, and docs/app-server.schema.json, from the table of methods."""
 
 from pathlib import Path
 
 import msgspec
 
+from octavo.appserver.schema import as_text, bundle
 from octavo.appserver.server import TABLE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocols.md"
+SCHEMA = PAGE.with_name("app-server.schema.json")
 FIRST = "## Core"
 
 
@@ -32,3 +34,4 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA.write_text(as_text(bundle()), encoding="utf-8")

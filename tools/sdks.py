@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SDKS = ROOT / ".sdks"
 PYTHON = ("openai-codex==0.163.0", "pydantic>=2,<3", "packaging")
 NODE = "@openai/codex-sdk@0.163.0"
+INSPECTOR = "@modelcontextprotocol/inspector@0.22.0"
 DEADLINE_S = 300
 
 

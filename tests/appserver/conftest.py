@@ -6,11 +6,13 @@ import sys
 import threading
 from queue import Empty, Queue
 
+import msgspec
 import pytest
 
 if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]
 
+from octavo.appserver.server import TABLE
 from octavo.testing import ModelServer
 
 SETTINGS = 'model = "gpt-5"\nmodel_provider = "mock"\n[model_providers.mock]\nbase_url = "{url}"\n'
@@ -79,6 +81,7 @@ class Client:
         """The result of a request."""
         answer = self.reply(method, **params)
         assert "result" in answer, answer
+        msgspec.convert(answer["result"], TABLE.methods[method].result)
         return answer["result"]
 
     def error(self, method, **params):

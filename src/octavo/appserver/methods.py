@@ -1,4 +1,4 @@
-"""The table of methods: what each takes, which tier it belongs to, and the function that does it.
+"""The table of methods: what each takes and answers, which tier it belongs to, and the function that does it.
 
 Dispatch, the schema and the reference page are made from this table.
 """
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.params import Nothing
+from octavo.appserver.results import RESULTS, Empty
 from octavo.rpc.messages import METHOD_NOT_FOUND, Request
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Method(Struct, frozen=True, kw_only=True):
 
     name: str
     params: type[Struct]
+    result: type[Struct]
     tier: Tier
     do: Any
     """`async (server, connection, params) -> JSON value`."""
@@ -46,7 +48,14 @@ class Table:
 
         def declare(do: Do) -> Do:
             about = (do.__doc__ or "").strip().partition("\n")[0]
-            self.methods[name] = Method(name=name, params=params, tier=tier, do=do, about=about)
+            self.methods[name] = Method(
+                name=name,
+                params=params,
+                result=RESULTS.get(name, Empty),
+                tier=tier,
+                do=do,
+                about=about,
+            )
             return do
 
         return declare

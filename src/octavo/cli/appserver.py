@@ -63,6 +63,17 @@ def generate(out: str, *, experimental: bool) -> int:
     return 0
 
 
+@command.command("generate-ts")
+@click.option("--out", required=True, type=click.Path(file_okay=False), metavar="DIR")
+@click.option("--experimental", is_flag=True, help="Accepted; everything is there anyway.")
+def generate_ts(out: str, *, experimental: bool) -> int:
+    """Write TypeScript declarations of every method's parameters and results into DIR."""
+    from octavo.appserver.typescript import write_types
+
+    write_types(out)
+    return 0
+
+
 async def serve(where: str, overrides: tuple[str, ...], token: bytes | None = None) -> int:
     """Serve until the clients have gone, or somebody stops us."""
     from octavo.api.sandbox import state_home
