@@ -135,7 +135,13 @@ def test_an_approval_is_asked_and_every_answer_counts(
     ]
     assert ended == [item]
     names = methods(client)
-    assert names.index("item/started") < names.index(asked["method"])
+    about = asked["params"]["itemId"]
+    begun = [
+        line["params"]["item"]["id"] if line.get("method") == "item/started" else None
+        for line in client.seen
+    ]
+    assert begun.index(about) < client.seen.index(asked)
+    assert begun.count(about) == 1
     assert "serverRequest/resolved" in names
 
 
@@ -150,6 +156,32 @@ def test_a_patch_outside_is_asked_about(client, model, workspace, tmp_path):
     (asked,) = client.asked
     assert asked["method"] == "item/fileChange/requestApproval"
     assert outside.read_text() == "x\n"
+    begun = changes(client, "item/started")
+    assert client.seen.index(begun[0]) < client.seen.index(asked)
+    assert begun[0]["params"]["item"]["changes"][0]["path"] == str(outside)
+    assert [len(begun), len(changes(client, "item/completed"))] == [1, 1]
+
+
+def changes(client, method):
+    return [
+        line
+        for line in client.seen
+        if line.get("method") == method and line["params"]["item"]["type"] == "fileChange"
+    ]
+
+
+def test_a_patch_that_is_declined_ends_as_declined(client, model, workspace, tmp_path):
+    outside = tmp_path / "outside.txt"
+    patch = f"*** Begin Patch\n*** Add File: {outside}\n+x\n*** End Patch"
+    model.calls_custom("apply_patch", patch).says("ok")
+    client.decide = "decline"
+    client.start()
+    client.turn(
+        client.thread(cwd=str(workspace), approvalPolicy="on-request", sandbox="read-only"), "go"
+    )
+    assert not outside.exists()
+    (ended,) = changes(client, "item/completed")
+    assert ended["params"]["item"]["status"] == "declined"
 
 
 def test_a_turn_is_interrupted_and_its_command_is_gone(client, model):

@@ -9,14 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from octavo.appserver import views
 from octavo.appserver.connection import Connection, GoneError
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.narrator import Narrator
-from octavo.appserver.questions import answered, decided, question, user_input
+from octavo.appserver.questions import answered, asked_about, decided, question, user_input
+from octavo.protocol import events
 from octavo.protocol.approvals import ApprovalRequest, Decision
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.events import Ending
+from octavo.protocol.ids import TurnId
+from octavo.protocol.items import FileChange
 
 if TYPE_CHECKING:
     from octavo.api.thread import Thread, Turn
@@ -191,11 +196,8 @@ class Host:
         }
 
     async def _listen(self, thread: "Thread") -> None:
-        narrator = self._narrator
-        assert narrator is not None
         async for event in thread.events():
-            for method, params in narrator.tell(event, self._now_ms()):
-                self.tell(method, params)
+            self._show(event)
 
     # ---- questions ------------------------------------------------------------------------
 
@@ -207,10 +209,27 @@ class Host:
         method, params = question(
             request, thread_id=self.id, turn_id=self.turn_id or "", now_ms=self._now_ms()
         )
+        item = asked_about(request)
+        if item is not None:
+            self._show(events.ItemStarted(turn_id=self._turn_id, item=item))
         answer = await self.ask(method, params, "waitingOnApproval")
         if answer is None:
-            return Decision.deny(NOBODY if not self.subscribers else UNANSWERED)
-        return decided(request, answer)
+            decision = Decision.deny(NOBODY if not self.subscribers else UNANSWERED)
+        else:
+            decision = decided(request, answer)
+        if not decision.allowed and isinstance(item, FileChange):  # commands say so themselves
+            declined = replace(item, status="declined")
+            self._show(events.ItemCompleted(turn_id=self._turn_id, item=declined))
+        return decision
+
+    def _show(self, event: events.Event) -> None:
+        assert self._narrator is not None
+        for method, params in self._narrator.tell(event, self._now_ms()):
+            self.tell(method, params)
+
+    @property
+    def _turn_id(self) -> TurnId:
+        return TurnId(self.turn_id or "")
 
     async def put(self, questions: "Questions", /) -> "Answers | None":
         """Ask a person, through the client; None when nobody wants to answer."""

@@ -52,6 +52,11 @@ class Narrator:
                 yield from self._completed(item, now_ms)
             case events.AgentMessageDelta() | events.ReasoningDelta() | events.CommandOutputDelta():
                 yield from self._delta(event, now_ms)
+            case events.McpServerUpdated(name=name, state=state, error=problem):
+                told = {"threadId": self._thread, "name": name, "status": state, "error": problem}
+                yield "mcpServer/startupStatus/updated", told
+            case events.McpProgress(item_id=item_id, text=text):
+                yield self._of_turn("item/mcpToolCall/progress", itemId=item_id, message=text)
             case events.PlanUpdated(steps=steps, explanation=explanation):
                 plan = [views.plan_step(step) for step in steps]
                 yield self._of_turn("turn/plan/updated", explanation=explanation, plan=plan)

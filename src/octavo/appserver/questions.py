@@ -6,7 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from octavo.appserver import views
-from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, PatchApproval
+from octavo.protocol.approvals import (
+    ApprovalRequest,
+    CommandApproval,
+    Decision,
+    McpApproval,
+    PatchApproval,
+)
+from octavo.protocol.ids import ItemId
+from octavo.protocol.items import CommandExecution, FileChange
 from octavo.protocol.questions import Answers, Questions
 
 SIMPLE: Final = {
@@ -31,7 +39,8 @@ def question(
     if isinstance(request, PatchApproval):
         grant = {"grantRoot": request.grant_root}
         return "item/fileChange/requestApproval", common | grant
-    assert isinstance(request, CommandApproval)
+    if isinstance(request, McpApproval):
+        return "mcpServer/elicitation/request", mcp_question(request, thread_id, turn_id)
     rule = list(request.proposed_rule) if request.proposed_rule else None
     decisions: list[Any] = ["accept", "acceptForSession"]
     if rule:
@@ -48,8 +57,63 @@ def question(
     }
 
 
+def asked_about(request: ApprovalRequest) -> CommandExecution | FileChange | None:
+    """What a question is about, as the item that clients see before they are asked."""
+    id_ = ItemId(request.call_id)
+    match request:
+        case CommandApproval(argv=argv, cwd=cwd):
+            return CommandExecution(id=id_, command=argv, cwd=cwd)
+        case PatchApproval(changes=changes):
+            return FileChange(id=id_, changes=changes)
+        case _:
+            return None
+
+
+def mcp_question(request: McpApproval, thread_id: str, turn_id: str) -> dict[str, Any]:
+    """A call to a tool of an MCP server, put as that server's own question would be."""
+    return {
+        "threadId": thread_id,
+        "turnId": turn_id,
+        "serverName": request.server,
+        "mode": "form",
+        "message": f"Allow the tool {request.title or request.tool} of {request.server}?",
+        "requestedSchema": {"type": "object", "properties": {}},
+        "_meta": {
+            "codex_approval_kind": "mcp_tool_call",
+            "persist": ["session", "always"],
+            "call_id": request.call_id,
+            "tool_name": request.tool,
+            "tool_title": request.title,
+            "tool_description": request.description,
+            "tool_params": request.arguments,
+        },
+    }
+
+
+def decided_mcp(answer: Any) -> Decision:  # noqa: ANN401 - from a client
+    """The answer to an elicitation that stands for an approval."""
+    said = answer if isinstance(answer, dict) else {}
+    meta = said.get("_meta")
+    persist = meta.get("persist") if isinstance(meta, dict) else None
+    match said.get("action"):
+        case "accept" if persist == "always":
+            return Decision.allow_always(())
+        case "accept" if persist == "session":
+            return Decision.allow_for_session()
+        case "accept":
+            return Decision.allow_once()
+        case "decline":
+            return Decision.deny()
+        case "cancel":
+            return Decision.abort()
+        case _:
+            return Decision.deny("the client's answer was not understood")
+
+
 def decided(request: ApprovalRequest, answer: Any) -> Decision:  # noqa: ANN401 - from a client
     """The client's decision; what is none of those we know is a refusal."""
+    if isinstance(request, McpApproval):
+        return decided_mcp(answer)
     said = answer.get("decision") if isinstance(answer, dict) else None
     if isinstance(said, str) and said in SIMPLE:
         return SIMPLE[said]()

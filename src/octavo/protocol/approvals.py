@@ -118,7 +118,28 @@ class PatchApproval(Question, frozen=True, kw_only=True, tag="patch"):
         return tuple("file\0" + path for path in dict.fromkeys(paths))
 
 
-ApprovalRequest = CommandApproval | PatchApproval
+class McpApproval(Question, frozen=True, kw_only=True, tag="mcp_tool"):
+    """May this tool of an MCP server be called? "Always" means this tool, whatever it is given."""
+
+    server: str
+    tool: str
+    arguments: object = None
+    title: str | None = None
+    """What the server calls it for people."""
+    description: str = ""
+    """What the server says about it: no evidence of anything."""
+    destructive: bool | None = None
+    """It says of itself that it destroys things; None: it says nothing."""
+    open_world: bool | None = None
+    """It says of itself that it reaches out of this machine; None: it says nothing."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The tool of this server."""
+        return ("\0".join(("mcp", self.server, self.tool)),)
+
+
+ApprovalRequest = CommandApproval | PatchApproval | McpApproval
 
 
 class Decision(Struct, frozen=True):

@@ -61,6 +61,13 @@ class CommandOutputDelta(EventBase, frozen=True, kw_only=True, tag="command_outp
     text: str
 
 
+class McpProgress(EventBase, frozen=True, kw_only=True, tag="mcp_progress"):
+    """How far a running call to an MCP server is, in the server's words."""
+
+    item_id: ItemId
+    text: str
+
+
 class PatchDelta(EventBase, frozen=True, kw_only=True, tag="patch_delta"):
     """More text of a patch that the model is still writing."""
 
@@ -104,6 +111,14 @@ class Warned(EventBase, frozen=True, kw_only=True, tag="warning"):
     """Something the user should know; the work goes on."""
 
     message: str
+
+
+class McpServerUpdated(EventBase, frozen=True, kw_only=True, tag="mcp_server_updated"):
+    """An MCP server of the thread has started, or failed to."""
+
+    name: str
+    state: Literal["starting", "ready", "failed", "cancelled"]
+    error: str | None = None
 
 
 class ApprovalReviewed(EventBase, frozen=True, kw_only=True, tag="approval_reviewed"):
@@ -199,11 +214,13 @@ Event = (
     | AgentMessageDelta
     | ReasoningDelta
     | CommandOutputDelta
+    | McpProgress
     | PatchDelta
     | PlanUpdated
     | TurnDiff
     | UsageUpdated
     | Warned
+    | McpServerUpdated
     | ApprovalReviewed
     | GoalUpdated
     | GoalCleared
