@@ -120,3 +120,37 @@ def test_an_api_key_is_kept_and_forgotten(client, octavo, settings):
     wrong = client.error("account/login/start", type="chatgpt")
     assert "`apiKey`" in wrong["message"]
     assert client.ask("account/login/cancel", loginId="x") == {"status": "notFound"}
+
+
+def test_what_another_program_says_has_the_authority_of_a_tool(client, model):
+    model.says("I see.").says("Again.")
+    client.start(experimentalApi=True)
+    thread = client.thread()
+    said = {"name": "inbox", "output": "A letter has come."}
+    client.ask("turn/start", threadId=thread, input=[], toolOutput=said)
+    assert client.notice("turn/completed")["turn"]["status"] == "completed"
+    *_, call, output = model.requests[0].json["input"]
+    assert (call["type"], call["name"]) == ("function_call", "inbox")
+    assert output["type"] == "function_call_output"
+    assert (output["call_id"], output["output"]) == (call["call_id"], "A letter has come.")
+    parts = [{"type": "input_text", "text": "Another."}]
+    client.ask("turn/start", threadId=thread, input=[], toolOutput={"name": "i", "output": parts})
+    client.notice("turn/completed")
+    assert "Another." in model.requests[1].body.decode()
+    for wrong in ({"name": " ", "output": "x"}, {"output": "x"}, {"name": "x", "output": 7}):
+        message = client.error("turn/start", threadId=thread, input=[], toolOutput=wrong)["message"]
+        assert "toolOutput" in message
+
+
+def test_a_turn_of_plan_mode_writes_nothing(client, model, octavo):
+    model.calls("exec_command", cmd="touch made", login=False)
+    model.says("<proposed_plan>\n1. Do it.\n</proposed_plan>")
+    client.start(experimentalApi=True)
+    thread = client.thread(cwd=str(octavo.cwd), sandbox="workspace-write")
+    client.turn(thread, "go", collaborationMode={"mode": "plan", "settings": {"model": "gpt-5"}})
+    assert not (octavo.cwd / "made").exists()
+    assert [item["text"].strip() for item in finished(client, "plan")] == ["1. Do it."]
+    wrong = client.error(
+        "turn/start", threadId=thread, input=[], collaborationMode={"mode": "dream"}
+    )
+    assert "dream" in wrong["message"]

@@ -13,11 +13,11 @@ from octavo.api.opened import Opened
 from octavo.engine.bus import Listener
 from octavo.engine.running import CompactingTurn, RunningTurn
 from octavo.model.request import OutputSchema
-from octavo.protocol.content import TextInput, UserInput
+from octavo.protocol.content import ContentPart, TextInput, UserInput
 from octavo.protocol.errors import OctavoError, SandboxUnavailable, UsageError
 from octavo.protocol.events import Ending, Event, Goal, ItemCompleted, TurnFailed, TurnInterrupted
-from octavo.protocol.history import Message
-from octavo.protocol.ids import ThreadId, TurnId
+from octavo.protocol.history import FunctionCall, FunctionCallOutput, KnownItem, Message
+from octavo.protocol.ids import CallId, ThreadId, TurnId
 from octavo.protocol.items import Item
 from octavo.protocol.usage import TokenUsage
 
@@ -60,6 +60,25 @@ class TurnResult(Struct, frozen=True, kw_only=True):
         return isinstance(self.ending, TurnInterrupted)
 
 
+class ExternalOutput(Struct, frozen=True, kw_only=True):
+    """Words or pictures of another program, for the model to read as it reads a tool's output."""
+
+    name: str
+    """Of the tool that brings it."""
+    output: str | tuple[ContentPart, ...]
+    call_id: CallId
+    """Not used in this thread before."""
+    namespace: str | None = None
+
+    @property
+    def items(self) -> tuple[KnownItem, ...]:
+        """As the history has it."""
+        call = FunctionCall(
+            name=self.name, namespace=self.namespace, arguments="{}", call_id=self.call_id
+        )
+        return call, FunctionCallOutput(call_id=self.call_id, output=self.output)
+
+
 class Turn:
     """A turn that runs. Iterate over its events; the last one is its ending."""
 
@@ -81,6 +100,10 @@ class Turn:
     async def steer(self, prompt: Prompt) -> None:
         """More input for this turn. Raises UsageError when it takes none any more."""
         self._running.steer(inputs_of(prompt, self._home))
+
+    def tell(self, output: "ExternalOutput") -> None:
+        """What another program says, in this turn. Raises UsageError when it takes none any more."""
+        self._running.add(output.items)
 
     async def interrupt(self) -> None:
         """Stop it; the ending event comes when all that ran is gone."""
@@ -115,6 +138,8 @@ class Thread:
             opened.crew.engine = self._engine
         self._options = opened.options
         self._repl = opened.repl
+        self.mcp = opened.mcp
+        """The MCP servers of this thread; None: there are none."""
         self._reviewer = opened.reviewer
         self.warnings = opened.warnings
         """What the settings made doubtful, one sentence each."""
@@ -203,6 +228,15 @@ class Thread:
         schema = None if output_schema is None else OutputSchema(schema=output_schema)
         inputs = inputs_of(prompt, self._home)
         running = RunningTurn(self._session, inputs, load=self._load, schema=schema, mode=mode)
+        async with self._watched(running) as turn:
+            yield turn
+
+    @asynccontextmanager
+    async def stream_output(self, output: "ExternalOutput") -> AsyncIterator[Turn]:
+        """A turn about what another program says. It has the authority of a tool's output: the
+        model reads it, and it approves nothing."""
+        given = output.items
+        running = RunningTurn(self._session, (), load=self._load, given=given)
         async with self._watched(running) as turn:
             yield turn
 
@@ -392,6 +426,8 @@ class Thread:
             await self._crew.close_all()
         if self._repl is not None:
             await self._repl.close()
+        if self.mcp is not None:
+            await self.mcp.close()
         await self._commands.close()
         self._session.parts.log.close()
         if self._session.parts.tape is not None:

@@ -24,7 +24,8 @@ from octavo.protocol.ids import TurnId
 from octavo.protocol.items import FileChange
 
 if TYPE_CHECKING:
-    from octavo.api.thread import Thread, Turn
+    from octavo.api.thread import ExternalOutput, Thread, Turn
+    from octavo.engine.modes import Mode
     from octavo.engine.review import Target
     from octavo.protocol.content import UserInput
     from octavo.protocol.questions import Answers, Questions
@@ -94,7 +95,10 @@ class Host:
     # ---- turns ----------------------------------------------------------------------------
 
     async def start(
-        self, inputs: "Sequence[UserInput]", schema: Mapping[str, Any] | None = None
+        self,
+        inputs: "Sequence[UserInput]",
+        schema: Mapping[str, Any] | None = None,
+        mode: "Mode" = "default",
     ) -> str:
         """Begin a turn, or join the one that runs; its id."""
         if self._turn is not None:
@@ -106,8 +110,22 @@ class Host:
         assert self.thread is not None
         thread = self.thread
         return await self._begin(
-            lambda: thread.stream(tuple(inputs), output_schema=dict(schema) if schema else None)
+            lambda: thread.stream(
+                tuple(inputs), output_schema=dict(schema) if schema else None, mode=mode
+            )
         )
+
+    async def deliver(self, output: "ExternalOutput") -> str:
+        """What another program says, in a turn of its own or the one that runs; the turn's id."""
+        if self._turn is not None:
+            with suppress(OctavoError):
+                self._turn.tell(output)
+                return str(self._turn.id)
+            if self._task is not None:  # it is just ending
+                await asyncio.wait([self._task])
+        assert self.thread is not None
+        thread = self.thread
+        return await self._begin(lambda: thread.stream_output(output))
 
     async def steer(self, expected: str, inputs: "Sequence[UserInput]") -> str:
         """More input for the turn that is expected to run."""

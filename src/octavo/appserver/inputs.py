@@ -1,11 +1,16 @@
 """What clients give as input and as overrides, as our values. Pure."""
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from octavo.api.thread import ExternalOutput
 from octavo.appserver.errors import invalid
 from octavo.appserver.params import Overrides, ThreadSettings, TurnStart
+from octavo.engine.modes import Mode
 from octavo.protocol.content import ImageInput, TextInput, UserInput
 
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -106,3 +111,25 @@ def sandbox_flags(policy: Mapping[str, Any]) -> dict[str, object]:
 def policy_of(value: Any) -> object:  # noqa: ANN401 - from a client
     """An approval policy as the settings spell it."""
     return value
+
+
+def mode_of(asked: Mapping[str, Any] | None) -> Mode:
+    """The collaboration mode of a turn. Raises MethodError for one that is not known."""
+    mode = "default" if asked is None else asked.get("mode")
+    match mode:
+        case "default" | "plan":
+            return mode
+        case _:
+            raise invalid(f"Invalid request: unknown collaboration mode `{mode}`")
+
+
+def external(raw: Mapping[str, Any]) -> ExternalOutput:
+    """What another program says. Raises MethodError."""
+    given = {**raw, "call_id": f"external_{uuid.uuid4().hex}"}
+    try:
+        found = msgspec.convert(given, ExternalOutput)
+    except msgspec.ValidationError as error:
+        raise invalid(f"Invalid request: toolOutput: {error}") from error
+    if not found.name.strip():
+        raise invalid("Invalid request: toolOutput: the name is empty")
+    return found

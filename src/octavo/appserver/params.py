@@ -176,6 +176,8 @@ class TurnStart(OfThread, frozen=True, kw_only=True):
     service_tier: str | None = None
     output_schema: Mapping[str, Any] | None = None
     collaboration_mode: Mapping[str, Any] | None = None
+    tool_output: Mapping[str, Any] | None = None
+    """What another program says, in place of `input`: `name`, `namespace`, `output`."""
 
 
 class TurnSteer(OfThread, frozen=True, kw_only=True):

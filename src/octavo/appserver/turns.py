@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from octavo.appserver import params, views
 from octavo.appserver.errors import invalid
-from octavo.appserver.inputs import known, turn_flags, user_inputs
+from octavo.appserver.inputs import external, known, mode_of, turn_flags, user_inputs
 from octavo.engine.review import BaseBranch, Commit, Custom, Target, Uncommitted
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ async def start(server: "Server", connection: "Connection", asked: params.TurnSt
     flags = turn_flags(asked)
     if host.turn_id is None and (flags or asked.cwd is not None):
         await change(server, host, flags, asked.cwd)
-    turn_id = await host.start(inputs, asked.output_schema)
+    if asked.tool_output is not None:
+        if asked.input:
+            raise invalid("Invalid request: `toolOutput` stands in place of `input`")
+        turn_id = await host.deliver(external(asked.tool_output))
+    else:
+        turn_id = await host.start(inputs, asked.output_schema, mode_of(asked.collaboration_mode))
     return {"turn": views.turn(turn_id, "inProgress")}
 
 

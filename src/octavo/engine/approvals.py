@@ -22,6 +22,7 @@ from octavo.protocol.approvals import (
     CommandApproval,
     Decider,
     Decision,
+    McpApproval,
 )
 from octavo.protocol.ids import CallId
 
@@ -128,6 +129,8 @@ class Desk:
         self.warn = warn
         """Takes sentences for the user."""
         self.person = person
+        self.remember_tool: Callable[[McpApproval], Awaitable[None]] | None = None
+        """Writes "always" for a tool of an MCP server down; whatever fails, it says so itself."""
         self._remember = remember
         self._queue = Queue()
         self._stops = 0
@@ -204,7 +207,10 @@ class Desk:
             self.grants.keep(request)
         elif decision.kind == "allow_always":
             self.grants.keep(request)
-            await self._ruled(decision.rule or ())
+            if not isinstance(request, McpApproval):
+                await self._ruled(decision.rule or ())
+            elif self.remember_tool is not None:
+                await self.remember_tool(request)
         return decision
 
     async def _ruled(self, words: tuple[str, ...]) -> None:

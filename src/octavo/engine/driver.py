@@ -259,6 +259,8 @@ class Driver:
         session.parts.meter.check(session.parts.clock.monotonic())
         if self._goals is not None:
             self._goals.check()
+        if session.parts.before_request is not None:
+            await session.parts.before_request()
         if session.too_long:
             from octavo.engine.compaction import compact  # noqa: PLC0415 - seldom needed
 

@@ -13,7 +13,13 @@ from octavo.engine.hook_answers import Said, Verdict, merged
 from octavo.engine.hook_calls import Seen, command_text, polled, rewritten, seen, session_of
 from octavo.engine.hook_match import PATCH_NAMES, SHELL_NAME, Told, concerned, payload
 from octavo.engine.hook_runner import Background, HookRunner
-from octavo.protocol.approvals import ApprovalRequest, Approver, CommandApproval, Decision
+from octavo.protocol.approvals import (
+    ApprovalRequest,
+    Approver,
+    CommandApproval,
+    Decision,
+    McpApproval,
+)
 from octavo.protocol.content import InputText
 from octavo.protocol.events import Event, Warned
 from octavo.protocol.history import Message
@@ -380,5 +386,8 @@ def asked_about(request: ApprovalRequest, known: Seen | None) -> Seen:
     if isinstance(request, CommandApproval):
         command = command_text(list(request.argv), call)
         return Seen(names=(SHELL_NAME,), input={"command": command}, call=call)
+    if isinstance(request, McpApproval):
+        given = request.arguments if isinstance(request.arguments, dict) else {}
+        return Seen(names=(f"mcp__{request.server}__{request.tool}",), input=given, call=call)
     files = [change.path for change in getattr(request, "changes", ())]
     return Seen(names=PATCH_NAMES, input={"command": "", "files": files}, call=call)

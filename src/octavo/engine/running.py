@@ -38,8 +38,9 @@ class RunningTurn:
         load: Load,
         schema: OutputSchema | None = None,
         mode: str = "",
+        given: tuple[KnownItem, ...] = (),
     ) -> None:
-        """Raises UsageError for a mode that there is not."""
+        """`given`: items that come after the inputs. Raises UsageError for a mode that is none."""
         parts = session.parts
         self._place = parts.workspace
         planning = None
@@ -51,6 +52,7 @@ class RunningTurn:
         self.turn_id = TurnId(parts.ids.uuid())
         self._session = session
         self._inputs = tuple(inputs)
+        self._given = given
         self._load = load
         self._frame = TurnFrame(self.turn_id, self._context(), schema)
         self._frame.planning = planning
@@ -134,6 +136,12 @@ class RunningTurn:
         self._driver.tell(Steer(self._messages(given)))
         self._show_user(given)
 
+    def add(self, items_: tuple[KnownItem, ...]) -> None:
+        """Items for the model, in this turn. Raises UsageError when it takes none any more."""
+        if not self._driver.steerable:
+            raise UsageError("this turn takes no more input", hint="Start another turn.")
+        self._driver.tell(Steer(items_))
+
     async def _steered(self, hooks: "SessionHooks", given: tuple[UserInput, ...]) -> None:
         """Words that hooks look at first."""
         begun = await hooks.prompt(self.turn_id, words_of(given))
@@ -200,12 +208,14 @@ class RunningTurn:
             self._driver.tell(Failed(str(error), "store", error.hint, error.exit_code))
 
     def _beginning(self, more: tuple[KnownItem, ...] = ()) -> tuple[KnownItem, ...]:
-        if not self._inputs and self._session.parts.goals is not None:
+        messages: tuple[KnownItem, ...] = ()
+        if self._inputs:
+            messages = self._messages(self._inputs)
+            self._show_user(self._inputs)
+        elif not self._given and self._session.parts.goals is not None:
             first = self._session.parts.goals.take_up()
-            return (*self._session.context_items(), *(() if first is None else (first,)), *more)
-        messages = self._messages(self._inputs)
-        self._show_user(self._inputs)
-        return (*self._session.context_items(), *messages, *more)
+            messages = () if first is None else (first,)
+        return (*self._session.context_items(), *messages, *self._given, *more)
 
     def _messages(self, inputs: tuple[UserInput, ...]) -> tuple[KnownItem, ...]:
         """The user's words, and the skills they name."""

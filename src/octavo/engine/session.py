@@ -162,6 +162,8 @@ class Parts(Struct):
     """What the thread works for by itself; None: it may have no goal."""
     planning: "Callable[[Workspace], Planning] | None" = None
     """What is different in a turn of plan mode; None: there is no such mode."""
+    before_request: Callable[[], Awaitable[None]] | None = None
+    """Waits until the tools are as new as they can be; None: they never change."""
 
 
 class Planning(Struct):
