@@ -32,9 +32,30 @@ def main() -> int:
         ended = short_exec(argv[1:])
         if ended is not None:
             return ended
+    if "app-server" in argv[:5]:
+        ended = short_server(argv)
+        if ended is not None:
+            return ended
     from octavo.cli.main import run
 
     return run(argv)
+
+
+def short_server(args: "list[str]") -> "int | None":
+    """A plain `app-server` without click; None when the command line has something to explain."""
+    from octavo.appserver.greeting import words
+    from octavo.cli.report import guarded
+
+    overrides = words(args)
+    if overrides is None:
+        return None
+
+    def work() -> int:
+        from octavo.appserver.stdio import serve
+
+        return serve(overrides)
+
+    return guarded(work)
 
 
 def short_exec(args: "list[str]") -> "int | None":

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from octavo.appserver.params import Initialize, ModelList
+from octavo.appserver.hello import Initialize
+from octavo.appserver.params import ModelList
 from octavo.model.catalog import MODELS
 from octavo.model.request import Effort
 

@@ -14,28 +14,6 @@ class Nothing(Params, frozen=True, kw_only=True):
     """Methods without parameters."""
 
 
-class ClientInfo(Params, frozen=True, kw_only=True):
-    """Who connects."""
-
-    name: str
-    version: str
-    title: str | None = None
-
-
-class Capabilities(Params, frozen=True, kw_only=True):
-    """What a client can do and wants."""
-
-    experimental_api: bool = False
-    opt_out_notification_methods: tuple[str, ...] | None = None
-
-
-class Initialize(Params, frozen=True, kw_only=True):
-    """`initialize`."""
-
-    client_info: ClientInfo
-    capabilities: Capabilities | None = None
-
-
 class Overrides(Params, frozen=True, kw_only=True):
     """Settings that a client gives for a thread."""
 

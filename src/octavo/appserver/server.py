@@ -1,13 +1,10 @@
 """The server: one engine, the threads it has loaded, the clients that are connected."""
 
 import asyncio
-import platform
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any
 
-from octavo._version import __version__
 from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
 from octavo.appserver import (
@@ -25,14 +22,12 @@ from octavo.appserver import (
 )
 from octavo.appserver.connection import Connection
 from octavo.appserver.errors import MethodError, invalid
+from octavo.appserver.hello import Initialize, welcome
 from octavo.appserver.host import Host
 from octavo.appserver.methods import Table, parsed, unknown
-from octavo.appserver.params import Initialize
 from octavo.rpc.messages import INTERNAL_ERROR, METHOD_NOT_FOUND, Request
 from octavo.rpc.streams import Transport
 
-PROTOCOL: Final = "0.169.0"
-"""The release whose protocol this is; clients look at the number after their own name."""
 TABLE = Table()
 for room in (
     about,
@@ -63,9 +58,12 @@ class Server:
         self.hosts: dict[str, Host] = {}
         self._runner: CommandRunner | None = None
 
-    async def serve(self, transport: Transport) -> None:
-        """One client, until it has gone."""
-        await Connection(transport, self.call, self.now_ms).serve()
+    async def serve(self, transport: Transport, asked: Initialize | None = None) -> None:
+        """One client, until it has gone; `asked` was answered already."""
+        connection = Connection(transport, self.call, self.now_ms)
+        if asked is not None:
+            introduced(connection, asked)
+        await connection.serve()
 
     async def call(self, connection: Connection, request: Request) -> Any:  # noqa: ANN401 - JSON
         """Carry out one request. Raises MethodError, OctavoError."""
@@ -113,19 +111,17 @@ class Server:
             raise invalid("Already initialized")
         asked = parsed(TABLE.methods["initialize"], request)
         assert isinstance(asked, Initialize)
-        info, able = asked.client_info, asked.capabilities
-        connection.client = info.name
-        if able is not None:
-            connection.experimental = able.experimental_api
-            connection.unwanted = frozenset(able.opt_out_notification_methods or ())
-        system = f"{platform.system()} {platform.release()}; {platform.machine()}"
-        return {
-            "userAgent": f"{info.name}/{PROTOCOL} ({system}) octavo/{__version__} "
-            f"({info.name}; {info.version})",
-            "codexHome": self.home,
-            "platformFamily": "windows" if sys.platform == "win32" else "unix",
-            "platformOs": {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux"),
-        }
+        introduced(connection, asked)
+        return welcome(asked, self.home)
+
+
+def introduced(connection: Connection, asked: Initialize) -> None:
+    """The client has said who it is and what it wants."""
+    able = asked.capabilities
+    connection.client = asked.client_info.name
+    if able is not None:
+        connection.experimental = able.experimental_api
+        connection.unwanted = frozenset(able.opt_out_notification_methods or ())
 
 
 async def run(

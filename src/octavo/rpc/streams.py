@@ -38,7 +38,11 @@ class Transport(Protocol):
 class Streams:
     """A transport over asyncio's streams."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: bytes = b""
+    ) -> None:
+        """`first` was read already."""
+        self._first = first
         self._reader = reader
         self._writer = writer
         self._order = asyncio.Lock()
@@ -46,6 +50,8 @@ class Streams:
     async def lines(self) -> AsyncIterator[bytes | TooLong]:
         """See `Transport`."""
         splitter = Splitter()
+        for line in splitter.feed(self._first):
+            yield line
         while True:
             try:
                 data = await self._reader.read(CHUNK)
@@ -79,13 +85,16 @@ class Streams:
 class Plain:
     """A transport over files that cannot be waited for: all input at once."""
 
-    def __init__(self, stdin: int, stdout: int) -> None:
+    def __init__(self, stdin: int, stdout: int, first: bytes = b"") -> None:
+        self._first = first
         self._stdin = stdin
         self._stdout = stdout
 
     async def lines(self) -> AsyncIterator[bytes | TooLong]:
         """See `Transport`."""
         splitter = Splitter()
+        for line in splitter.feed(self._first):
+            yield line
         while data := os.read(self._stdin, CHUNK):
             for line in splitter.feed(data):
                 yield line
@@ -107,8 +116,8 @@ class Plain:
         """See `Transport`."""
 
 
-async def stdio() -> Transport:
-    """Standard input and output, whatever they are."""
+async def stdio(first: bytes = b"") -> Transport:
+    """Standard input and output, whatever they are; `first` was read already."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=CHUNK)
     try:
@@ -117,5 +126,5 @@ async def stdio() -> Transport:
             asyncio.streams.FlowControlMixin, sys.stdout
         )
     except (ValueError, OSError, NotImplementedError):
-        return Plain(0, 1)
-    return Streams(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+        return Plain(0, 1, first)
+    return Streams(reader, asyncio.StreamWriter(transport, protocol, None, loop), first)
