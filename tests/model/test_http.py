@@ -229,3 +229,47 @@ def test_the_http_library_is_loaded_with_the_first_request_only():
     code = "import octavo.model.http, sys; print([m for m in sys.modules if 'http' in m.split('.')[0]])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+class Counting(ModelServer):
+    """Counts connections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connected = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected += 1
+        await super()._serve(reader, writer)
+
+
+@WIRES
+async def test_requests_one_after_the_other_share_a_connection(wire: str):
+    script = Counting().says("one").says("two").says("three")
+    async with script as server, client(server, wire) as to:
+        for _ in range(3):
+            await ask(to)
+        assert script.connected == 1
+
+
+async def test_one_that_is_cancelled_at_its_last_event_leaves_nothing_behind():
+    script = ModelServer()
+    for _ in range(5):
+        script.says("one")
+    async with script as server, client(server) as to:
+
+        async def until_done() -> None:
+            async with aclosing(to.stream(request(said("hi")))) as events:
+                async for event in events:
+                    if isinstance(event, Done):
+                        here.set()
+                        await asyncio.Event().wait()
+
+        for _ in range(5):
+            here = asyncio.Event()
+            task = asyncio.ensure_future(until_done())
+            await here.wait()
+            task.cancel()
+            await asyncio.wait([task])
+        assert to._client is not None
+        assert to._client._transport._pool._requests == []  # type: ignore[attr-defined]

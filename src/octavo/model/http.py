@@ -13,7 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import urlsplit
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 MOST_ERROR_BYTES: Final = 64 * 1024
 """Of an error's body; more says nothing new."""
+READ_OUT_S: Final = 0.05
+"""For the end of an answer after its last event."""
+LET_GO_S: Final = 1.0
+"""For closing a connection."""
 ERROR_BODY_S: Final = 10.0
 """For reading it."""
 
@@ -163,12 +167,14 @@ class HttpModelClient:
     ) -> AsyncGenerator[ModelEvent, None]:
         parser = SseParser()
         try:
-            async for chunk in response.aiter_bytes():
-                for event in parser.feed(chunk):
-                    for value in decoder.feed(event):
-                        yield value
-                if decoder.finished:
-                    return
+            async with aclosing(response.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    for event in parser.feed(chunk):
+                        for value in decoder.feed(event):
+                            yield value
+                    if decoder.finished:
+                        await read_out(chunks)
+                        return
         except ModelError:
             raise
         except Exception as wrong:
@@ -205,7 +211,7 @@ class HttpModelClient:
                         return
                     failure = await self._read_refusal(response)
                 finally:
-                    await response.aclose()
+                    await let_go(response)
                 if failure.status == 401 and self._token is not None and not renewed:
                     renewed = True
                     continue
@@ -359,3 +365,24 @@ def _is_server_error(failure: ModelError) -> bool:
 
 def _why(wrong: Exception) -> str:
     return str(wrong) or type(wrong).__name__
+
+
+async def read_out(chunks: AsyncGenerator[bytes, None]) -> None:
+    """What is left after the last event, so that the connection can serve the next request; a
+    server that does not end its answer soon loses it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_OUT_S):
+            async for _ in chunks:
+                pass
+
+
+async def let_go(response: "httpx2.Response") -> None:
+    """Close it, also when this task is cancelled meanwhile: the library would keep half of it."""
+    closing = asyncio.ensure_future(response.aclose())
+    closing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait([closing], timeout=LET_GO_S)
+    finally:
+        if not closing.done():
+            await asyncio.wait([closing], timeout=LET_GO_S)
+            closing.cancel()
