@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     )
     from octavo.api.engine import Engine
     from octavo.api.sandbox import PermissionProfile, Sandbox
-    from octavo.api.thread import Thread, Turn, TurnFailedError, TurnResult
+    from octavo.api.thread import BudgetExceeded, Thread, Turn, TurnFailedError, TurnResult
+    from octavo.engine.budget import Budget
     from octavo.policy.profile import Explanation
     from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, PatchApproval
     from octavo.protocol.errors import (
@@ -49,6 +50,8 @@ _HOMES = {
     "Turn": "octavo.api.thread",
     "TurnFailedError": "octavo.api.thread",
     "TurnResult": "octavo.api.thread",
+    "BudgetExceeded": "octavo.api.thread",
+    "Budget": "octavo.engine.budget",
     "ApprovalRequest": "octavo.protocol.approvals",
     "CommandApproval": "octavo.protocol.approvals",
     "Decision": "octavo.protocol.approvals",
@@ -69,6 +72,8 @@ _HOMES = {
 __all__ = [
     "Access",
     "ApprovalRequest",
+    "Budget",
+    "BudgetExceeded",
     "CommandApproval",
     "CommandRunner",
     "CompletedCommand",

@@ -74,10 +74,10 @@ def priced(info: ModelInfo, settings: Settings) -> ModelInfo:
     return replace(info, price=Price(input=given.input, cached_input=cached, output=given.output))
 
 
-def meter_of(settings: Settings, info: ModelInfo) -> Meter:
+def meter_of(given: Meter | None, settings: Settings, info: ModelInfo) -> Meter:
     """What may be spent. Raises LimitReached for a budget in money nobody can count."""
     limits = settings.budget
-    meter = Meter(
+    meter = given or Meter(
         Budget(tokens=limits.tokens, usd=limits.usd, seconds=limits.seconds, turns=limits.turns)
     )
     meter.priced(info)

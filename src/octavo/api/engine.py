@@ -17,6 +17,7 @@ from octavo.api.wiring import Wiring
 from octavo.api.workspace import real
 from octavo.api.world import SystemClock, SystemIds
 from octavo.config.settings import Loaded
+from octavo.engine.budget import Budget, Meter
 from octavo.model.client import ModelClient
 from octavo.protocol.approvals import Approver
 from octavo.protocol.ids import ThreadId
@@ -28,6 +29,8 @@ from octavo.tools.base import Tool
 
 if TYPE_CHECKING:
     from octavo.api.memories import Memories
+    from octavo.mcp.base import Elicitor
+    from octavo.protocol.mcp import McpStatus
     from octavo.protocol.questions import Questioner
 
 
@@ -122,17 +125,21 @@ class Engine:
         source: str = "library",
         record: str | os.PathLike[str] | None = None,
         questioner: "Questioner | None" = None,
+        elicitor: "Elicitor | None" = None,
         overlay: bool = False,
+        budget: Budget | None = None,
     ) -> Thread:
         """Begin a thread in a folder. `sandbox` beats the settings. `ephemeral` keeps nothing.
 
         Without an `approver` nobody is asked: what would need a question is refused. `record` is a
         new file for everything that happens, for `octavo replay`. `questioner` answers what the
-        model asks in plan mode. With `overlay` (Linux) changes of files in the folder are kept apart
-        until `octavo keep` or `octavo drop`. Raises SandboxUnavailable where that cannot be.
+        model asks in plan mode, `elicitor` what MCP servers ask. With `overlay` (Linux) changes of files in the folder are kept apart
+        until `octavo keep` or `octavo drop`. `budget` is the most the thread and its agents may
+        spend, instead of the settings'. Raises SandboxUnavailable where something cannot be.
         """
         options = ThreadOptions(
             questioner=questioner,
+            elicitor=elicitor,
             cwd=real(cwd),
             sandbox=sandbox,
             approver=approver,
@@ -142,6 +149,7 @@ class Engine:
             source=source,
             record=None if record is None else os.fspath(record),
             overlay=overlay,
+            meter=None if budget is None else Meter(budget),
         )
         return self._opened(await self._wiring.start(options, self._group))
 
@@ -235,6 +243,13 @@ class Engine:
     def settings(self, cwd: str | os.PathLike[str] | None = None) -> Loaded:
         """The settings in force for a folder, with the origin of each. Raises ConfigError."""
         return self._wiring.settings(real(cwd))
+
+    async def mcp_servers(
+        self, cwd: str | os.PathLike[str] | None = None
+    ) -> "tuple[McpStatus, ...]":
+        """The MCP servers of a folder's settings: started, asked what they offer, and ended; those
+        of a loaded thread are at `thread.mcp`. Raises ConfigError."""
+        return await self._wiring.mcp_servers(real(cwd))
 
     def resolve(self, wanted: str) -> ThreadId:
         """The thread a person means, by id or by name. Raises ThreadNotFound."""

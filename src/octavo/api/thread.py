@@ -60,6 +60,10 @@ class TurnResult(Struct, frozen=True, kw_only=True):
         return isinstance(self.ending, TurnInterrupted)
 
 
+class BudgetExceeded(TurnFailedError):  # noqa: N818 - says what is
+    """The turn ended because nothing more may be spent."""
+
+
 class ExternalOutput(Struct, frozen=True, kw_only=True):
     """Words or pictures of another program, for the model to read as it reads a tool's output."""
 
@@ -202,7 +206,7 @@ class Thread:
                 elif isinstance(event, Ending):
                     ending = event
         if isinstance(ending, TurnFailed):
-            raise TurnFailedError(ending)
+            raise (BudgetExceeded if ending.code == "limit" else TurnFailedError)(ending)
         assert ending is not None
         return TurnResult(
             turn_id=ending.turn_id,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
+from octavo.api.engine import Engine
 from octavo.api.sandbox import state_home
 from octavo.api.world import SystemClock
 from octavo.appserver.greeting import Greeted
@@ -17,13 +18,25 @@ from octavo.rpc.streams import Streams, stdio
 Work = Callable[[Server], Awaitable[None]]
 
 
-async def serve_stdio(overrides: tuple[str, ...], greeted: Greeted) -> int:
+async def serve_started(overrides: tuple[str, ...], greeted: Greeted) -> int:
     """One client on standard input and output, until its input ends."""
 
     async def work(server: Server) -> None:
         await server.serve(await stdio(greeted.rest), greeted.asked)
 
     return await serving(work, overrides)
+
+
+async def serve_stdio(engine: Engine) -> None:
+    """Serve one client on standard input and output with an engine of your own, until its input
+    ends."""
+    home = state_home(os.environ)
+    async with asyncio.TaskGroup() as group:
+        server = Server(engine, group, SystemClock().now_ms, home)
+        try:
+            await server.serve(await stdio())
+        finally:
+            await server.close()
 
 
 async def serve_socket(path: str, overrides: tuple[str, ...]) -> int:

@@ -17,6 +17,6 @@ def serve(overrides: tuple[str, ...]) -> int:
     assert greeted is not None
     import asyncio  # noqa: PLC0415 - after the first answer
 
-    from octavo.appserver.listening import serve_stdio  # noqa: PLC0415 - after the first answer
+    from octavo.appserver.listening import serve_started  # noqa: PLC0415 - after the first answer
 
-    return asyncio.run(serve_stdio(overrides, greeted))
+    return asyncio.run(serve_started(overrides, greeted))

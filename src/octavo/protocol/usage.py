@@ -39,6 +39,11 @@ class TokenUsage(Struct, frozen=True, kw_only=True, rename=lambda name: f"{name}
     reasoning_output: int = 0
     total: int = 0
 
+    @property
+    def total_tokens(self) -> int:
+        """All tokens."""
+        return self.total
+
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
         return TokenUsage(
             input=self.input + other.input,

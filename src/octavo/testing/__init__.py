@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from octavo.testing.clock import CountedIds, JumpingClock
     from octavo.testing.launcher import PretendLauncher
     from octavo.testing.model import ScriptedModel
+    from octavo.testing.replays import Replayed, replay
     from octavo.testing.script import Reply, Script
     from octavo.testing.server import ModelServer
 
@@ -15,6 +16,8 @@ _HOMES = {
     "JumpingClock": "octavo.testing.clock",
     "ModelServer": "octavo.testing.server",
     "PretendLauncher": "octavo.testing.launcher",
+    "Replayed": "octavo.testing.replays",
+    "replay": "octavo.testing.replays",
     "Reply": "octavo.testing.script",
     "Script": "octavo.testing.script",
     "ScriptedModel": "octavo.testing.model",
@@ -26,9 +29,11 @@ __all__ = [
     "JumpingClock",
     "ModelServer",
     "PretendLauncher",
+    "Replayed",
     "Reply",
     "Script",
     "ScriptedModel",
+    "replay",
 ]
 
 
