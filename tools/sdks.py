@@ -1,6 +1,6 @@
 """Install the published clients that the tests in tests/sdk try Octavo with, into .sdks.
 
-Neither becomes a dependency. Where their registries cannot be reached, or there is no Node, those
+None becomes a dependency. Where their registries cannot be reached, or there is no Node, those
 tests are skipped and say so. Runs in a moment when nothing is missing.
 """
 
@@ -14,12 +14,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SDKS = ROOT / ".sdks"
 PYTHON = ("openai-codex==0.163.0", "pydantic>=2,<3", "packaging")
 NODE = "@openai/codex-sdk@0.163.0"
-INSPECTOR = "@modelcontextprotocol/inspector@0.22.0"
+INSPECTOR = "@modelcontextprotocol/inspector@1.0.3"
+"""The newest that runs on Node 20; it asks for 22 and works all the same."""
 DEADLINE_S = 300
 
 
 def main() -> int:
-    for name, install in (("python", python_client), ("node", node_client)):
+    for name, install in (
+        ("python", python_client),
+        ("node", node_client),
+        ("inspector", inspector),
+    ):
         if (SDKS / name / "ready").exists():
             continue
         problem = install(SDKS / name)
@@ -37,6 +42,15 @@ def python_client(folder: Path) -> str | None:
 
 
 def node_client(folder: Path) -> str | None:
+    return node_package(folder, NODE)
+
+
+def inspector(folder: Path) -> str | None:
+    """The official inspector of MCP servers, for its command line."""
+    return node_package(folder, INSPECTOR)
+
+
+def node_package(folder: Path, package: str) -> str | None:
     npm = shutil.which("npm")
     if npm is None:
         return "there is no npm"
@@ -44,7 +58,7 @@ def node_client(folder: Path) -> str | None:
     folder.mkdir(parents=True)
     (folder / "package.json").write_text('{"private": true}\n')
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"]
-    return run([npm, "install", "--silent", "--prefix", str(folder), *quiet, NODE])
+    return run([npm, "install", "--silent", "--prefix", str(folder), *quiet, package])
 
 
 def run(argv: list[str]) -> str | None:

@@ -37,6 +37,7 @@ from octavo.api.seldom import (
     goals_for,
     hooks_for,
     looking,
+    mcp_for,
     memories_for,
     notify_for,
     only_inside,
@@ -74,6 +75,7 @@ from octavo.tools.sessions import Sessions
 from octavo.tools.web_search import web_search
 
 if TYPE_CHECKING:
+    from octavo.api.mcp import McpSession
     from octavo.engine.checkpoints import Checkpoints
     from octavo.engine.reviewer import Reviewer
     from octavo.tools.base import Tool
@@ -111,6 +113,7 @@ class Assembly:
         self.thread_id = thread_id
         self.group = group
         self.before = before
+        self.mcp: McpSession | None = None
         self._choose_model(options)
         self._draw_borders()
         self._find_texts()
@@ -123,7 +126,7 @@ class Assembly:
         self.info = priced(lookup(self.model), self.settings)
         self.window = self.settings.model_context_window or self.info.context_window
         self.client, self.provider, self.retries = self.common.clients.client(self.settings)
-        meter = options.meter or meter_of(self.settings, self.info)
+        meter = meter_of(options.meter, self.settings, self.info)
         self.options = replace(options, meter=meter)
         self.meter = meter
 
@@ -305,6 +308,7 @@ class Assembly:
             said.append(f"begins without the overlay of thread {before.id}: in the real folder")
         said += () if self.skills is None else self.skills.warnings
         said += () if self.memories is None else self.memories.warnings
+        said += () if self.mcp is None else self.mcp.warnings
         if is_limited(self.profile):
             said.append(HOSTS_NOTE)
         if not self.info.known:
@@ -327,6 +331,17 @@ class Assembly:
         if self.hooks is not None:
             self.hooks.publish = session.publish
 
+    async def _with_servers(self, mcp: "McpSession", parts: Parts) -> None:
+        """The tools of MCP servers join the others. Raises McpError when a required one fails."""
+        from octavo.api.mcp import remember_for  # noqa: PLC0415 - loaded by now
+
+        parts.tools.sources = (mcp.source,)
+        parts.before_request = mcp.ready
+        self.desk.remember_tool = remember_for(self.loaded, self.common.home, self.desk.warn)
+        await mcp.required()
+        if parts.tape is not None:  # a recording knows its tools from the beginning
+            await mcp.ready()
+
     def _reviewer(self, session: Session) -> "Reviewer | None":
         if not self.reviewed or self.approval not in ("on-request", "granular"):
             return None
@@ -340,6 +355,8 @@ class Assembly:
         try:
             return await self._build(commands)
         except BaseException:
+            if self.mcp is not None:
+                await self.mcp.close()
             await commands.close()
             raise
 
@@ -347,6 +364,14 @@ class Assembly:
         settings, options = self.settings, self.options
         place = self._workspace()
         self.ruling.place = place
+        self.mcp = mcp_for(
+            self.loaded,
+            options,
+            self.group,
+            home=self.common.home,
+            environ=self.common.environ,
+            launcher=place.launcher,
+        )
         sessions = await commands.sessions()
         repl, crew = repl_for(settings), self._crew()
         goals = goals_for(settings, options, self.meter, self.common.clock, self.before)
@@ -362,6 +387,8 @@ class Assembly:
         if goals is not None:
             goals.begin(session)
         self._speak_through(session, audit, crew)
+        if self.mcp is not None:
+            await self._with_servers(self.mcp, parts)
         opened = Opened(
             session=session,
             load=data_url,
@@ -370,6 +397,7 @@ class Assembly:
             commands=commands,
             crew=crew,
             repl=repl,
+            mcp=self.mcp,
             reviewer=self._reviewer(session),
             memories=self.memories,
             options=options,
@@ -377,6 +405,8 @@ class Assembly:
         )
         if parts.tape is not None:
             begin_tape(parts.tape, opened)
+        if self.mcp is not None:  # after the first line of a recording
+            self.mcp.speak_through(session.publish)
         return opened
 
     def _parts(

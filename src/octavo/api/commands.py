@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,6 +21,9 @@ from octavo.protocol.errors import UsageError
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.launcher import Launcher, session_for
+
+if TYPE_CHECKING:
+    from octavo.api.network import ManagedNetwork
 
 LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
 """SIGXCPU and SIGXFSZ where limits are held: Linux."""
@@ -104,7 +107,9 @@ class CommandRunner:
         self, *, environ: Mapping[str, str] | None = None, rungs: tuple[str, ...] | None = None
     ) -> None:
         self._environ = dict(os.environ if environ is None else environ)
-        self._launcher = Launcher(session_for(state_home(self._environ), self._environ, rungs))
+        self._launcher = Launcher(
+            session_for(state_home(self._environ), self._environ, rungs), managed_network
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -232,6 +237,13 @@ async def run_command_async(
             limits=limits,
             watch_denials=watch_denials,
         )
+
+
+def managed_network() -> "ManagedNetwork":
+    """Serves rules per host; loaded with the first command that has some."""
+    from octavo.api.network import ManagedNetwork  # noqa: PLC0415 - most commands need none
+
+    return ManagedNetwork()
 
 
 def real_folder(cwd: str | os.PathLike[str] | None) -> str:

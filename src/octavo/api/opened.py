@@ -14,6 +14,7 @@ from octavo.protocol.approvals import ApprovalRequest, Decision
 from octavo.tools.sessions import Sessions
 
 if TYPE_CHECKING:
+    from octavo.api.mcp import McpSession
     from octavo.api.memories import Memories
     from octavo.engine.reviewer import Reviewer
     from octavo.tools.python_repl import PythonRepl
@@ -32,6 +33,7 @@ class Opened(Struct):
     commands: "Commands"
     crew: Crew | None = None
     repl: "PythonRepl | None" = None
+    mcp: "McpSession | None" = None
     memories: "Memories | None" = None
     reviewer: "Reviewer | None" = None
     options: ThreadOptions = ThreadOptions()

@@ -12,6 +12,7 @@ from octavo.protocol.approvals import Approver
 from octavo.tools.base import Tool
 
 if TYPE_CHECKING:
+    from octavo.mcp.base import Elicitor
     from octavo.protocol.questions import Questioner
 
 
@@ -59,6 +60,8 @@ class ThreadOptions(Struct, frozen=True, kw_only=True):
     effort: str | None = None
     questioner: "Questioner | None" = None
     """Who answers the model's questions; None: nobody, and it is not offered to ask."""
+    elicitor: "Elicitor | None" = None
+    """Who answers the questions of MCP servers; None: they are declined."""
     reviewing: bool = False
     """It looks at changes: nothing may be written, nobody is asked, nobody is started to help."""
     overlay: bool = False

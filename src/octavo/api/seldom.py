@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from octavo.api.chosen import approval_word, priced
 from octavo.api.options import ThreadOptions
+from octavo.api.ruling import granular_of
 from octavo.config.environment import shape_environment
 from octavo.config.extras import any_hooks, skill_roots
 from octavo.config.schema import Settings
@@ -22,13 +23,14 @@ from octavo.store.thread import LoadedThread
 
 if TYPE_CHECKING:
     from octavo.api.goaling import Goaling
+    from octavo.api.mcp import McpSession
     from octavo.api.memories import Memories
     from octavo.api.opened import Opened
     from octavo.api.overlaid import Overlaid
     from octavo.api.skilled import SkillBook
     from octavo.engine.hooks import SessionHooks
     from octavo.engine.reviewer import Reviewer
-    from octavo.tools.base import Tool
+    from octavo.tools.base import Launcher, Tool
     from octavo.tools.python_repl import PythonRepl
 
 
@@ -150,6 +152,33 @@ def asking(settings: Settings, options: ThreadOptions, *, plan: bool) -> "tuple[
     from octavo.tools.ask import RequestUserInput  # noqa: PLC0415 - seldom offered
 
     return (RequestUserInput(options.questioner),)
+
+
+def mcp_for(
+    loaded: Loaded,
+    options: ThreadOptions,
+    group: asyncio.TaskGroup,
+    *,
+    home: str,
+    environ: Mapping[str, str],
+    launcher: "Launcher",
+) -> "McpSession | None":
+    """The MCP servers of a thread, starting; None for most. Raises ConfigError."""
+    if not loaded.settings.mcp_servers or options.reviewing:
+        return None
+    from octavo.api.mcp import session_for  # noqa: PLC0415 - few have servers
+
+    granular = granular_of(loaded.settings)
+    silent = approval_word(loaded.settings) == "never"
+    silent = silent or (granular is not None and not granular.mcp_elicitations)
+    return session_for(
+        loaded,
+        group,
+        home=home,
+        environ=environ,
+        launcher=launcher,
+        elicit=None if silent else options.elicitor,
+    )
 
 
 def repl_for(settings: Settings) -> "PythonRepl | None":

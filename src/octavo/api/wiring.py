@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from octavo._version import __version__
 from octavo.api.assembly import Assembly, Common
@@ -18,6 +19,9 @@ from octavo.sandbox.launcher import Launcher
 from octavo.store.base import EphemeralLog, Store, ThreadLog
 from octavo.store.rollout import SessionMeta, stamp
 from octavo.store.thread import LoadedThread
+
+if TYPE_CHECKING:
+    from octavo.protocol.mcp import McpStatus
 
 
 class Wiring:
@@ -105,6 +109,15 @@ class Wiring:
             strict=given.strict,
             user_settings=given.user_settings,
         )
+
+    async def mcp_servers(self, cwd: str) -> "tuple[McpStatus, ...]":
+        """The MCP servers of a folder's settings, and what they offer. Raises ConfigError."""
+        loaded = self.settings(cwd)
+        if not loaded.settings.mcp_servers:
+            return ()
+        from octavo.api.mcp import look  # noqa: PLC0415 - few have servers
+
+        return await look(loaded, home=self.home, environ=self._common.environ)
 
     def _meta(
         self, thread_id: ThreadId, cwd: str, options: ThreadOptions, loaded: Loaded

@@ -15,7 +15,15 @@ from octavo.appserver import views
 from octavo.appserver.connection import Connection, GoneError
 from octavo.appserver.errors import MethodError, invalid
 from octavo.appserver.narrator import Narrator
-from octavo.appserver.questions import answered, asked_about, decided, question, user_input
+from octavo.appserver.questions import (
+    answered,
+    asked_about,
+    decided,
+    elicitation,
+    elicited,
+    question,
+    user_input,
+)
 from octavo.protocol import events
 from octavo.protocol.approvals import ApprovalRequest, Decision
 from octavo.protocol.errors import OctavoError
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from octavo.engine.modes import Mode
     from octavo.engine.review import Target
     from octavo.protocol.content import UserInput
+    from octavo.protocol.mcp import Elicitation, ElicitationAnswer
     from octavo.protocol.questions import Answers, Questions
 
 NOBODY: Final = "nobody is connected who could answer"
@@ -255,6 +264,12 @@ class Host:
         params = user_input(questions, thread_id=self.id, turn_id=self.turn_id or "")
         answer = await self.ask("item/tool/requestUserInput", params, "waitingOnUserInput")
         return None if answer is None else answered(answer)
+
+    async def elicit(self, asked: "Elicitation", /) -> "ElicitationAnswer":
+        """Pass a question of an MCP server on to the client."""
+        params = elicitation(asked, thread_id=self.id, turn_id=self.turn_id)
+        answer = await self.ask("mcpServer/elicitation/request", params, "waitingOnUserInput")
+        return elicited(answer)
 
     async def ask(self, method: str, params: dict[str, Any], flag: str | None = None) -> Any:  # noqa: ANN401 - JSON
         """Put a request to the client that was here first; None when it is not answered."""

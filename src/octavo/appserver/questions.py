@@ -15,6 +15,7 @@ from octavo.protocol.approvals import (
 )
 from octavo.protocol.ids import ItemId
 from octavo.protocol.items import CommandExecution, FileChange
+from octavo.protocol.mcp import Elicitation, ElicitationAnswer
 from octavo.protocol.questions import Answers, Questions
 
 SIMPLE: Final = {
@@ -88,6 +89,29 @@ def mcp_question(request: McpApproval, thread_id: str, turn_id: str) -> dict[str
             "tool_params": request.arguments,
         },
     }
+
+
+def elicitation(asked: Elicitation, *, thread_id: str, turn_id: str | None) -> dict[str, Any]:
+    """The parameters that put a question of an MCP server to a client."""
+    common = {
+        "threadId": thread_id,
+        "turnId": turn_id,
+        "serverName": asked.server,
+        "message": asked.message,
+        "_meta": None,
+    }
+    if asked.url is not None:
+        more = {"mode": "url", "url": asked.url, "elicitationId": asked.elicitation_id or ""}
+        return common | more
+    return common | {"mode": "form", "requestedSchema": asked.schema or {}}
+
+
+def elicited(answer: Any) -> ElicitationAnswer:  # noqa: ANN401 - from a client
+    """The client's answer to it; what is not understood is a cancelled question."""
+    try:
+        return msgspec.convert(answer, ElicitationAnswer)
+    except msgspec.ValidationError:
+        return ElicitationAnswer(action="cancel")
 
 
 def decided_mcp(answer: Any) -> Decision:  # noqa: ANN401 - from a client

@@ -216,8 +216,13 @@ async def profiles(server: "Server", connection: "Connection", asked: object) ->
 
 
 async def servers(server: "Server", connection: "Connection", asked: object) -> Json:
-    """The MCP servers; none are started yet."""
-    return {"data": [], "nextCursor": None}
+    """The MCP servers of the settings: started, asked what they offer, and ended."""
+    if not server.engine.settings().settings.mcp_servers:
+        return {"data": [], "nextCursor": None}
+    from octavo.appserver.mcp_status import shown  # noqa: PLC0415 - few have servers
+
+    found = await server.engine.mcp_servers()
+    return {"data": [shown(one) for one in found], "nextCursor": None}
 
 
 async def features(server: "Server", connection: "Connection", asked: object) -> Json:

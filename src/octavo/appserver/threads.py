@@ -121,6 +121,7 @@ def options_of(
         source="vscode",
         goals=True,
         questioner=host.put,
+        elicitor=host.elicit,
         tools=tools_of(asked.dynamic_tools, host.ask),
         flags=flags_of(asked),
         base_instructions=asked.base_instructions,

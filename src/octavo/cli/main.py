@@ -22,6 +22,8 @@ COMMANDS: Final = {
         "octavo.cli.appserver:command",
         "Serve editors and clients in other languages.",
     ),
+    "mcp": ("octavo.cli.mcp:command", "Add, show and remove MCP servers."),
+    "mcp-server": ("octavo.cli.mcp_server:command", "Offer the agent as tools over MCP."),
     "replay": ("octavo.cli.replay:command", "Play a recorded session again, and compare."),
     "undo": ("octavo.cli.undo:undo", "Put files back as they were before a turn."),
     "redo": ("octavo.cli.undo:redo", "Take an undo back."),

@@ -18,6 +18,7 @@ from msgspec import Struct
 from octavo.config.check import typed
 from octavo.config.layers import AT_MOST, Layer, Merged, file_layer, parsed
 from octavo.config.load import sandbox_settings
+from octavo.config.mcp import servers_in
 from octavo.config.providers import check_providers
 from octavo.config.replacing import locked, replace_file
 from octavo.config.schema import Settings
@@ -121,9 +122,11 @@ def version(table: Mapping[str, object]) -> str:
 def check(layer: Layer) -> None:
     """Would this layer alone be valid settings? Raises ConfigError for the first thing wrong."""
     merged = Merged((layer,))
-    sandbox_settings(merged, str(Path(layer.name).parent))
+    folder = str(Path(layer.name).parent)
+    sandbox_settings(merged, folder)
     settings = typed(merged.table, Settings, Reader(layer.origin))
     check_providers(settings, layer.origin)
+    servers_in(settings.mcp_servers, Reader(layer.origin, prefix=("mcp_servers",)), base=folder)
 
 
 def key_path(written: str) -> Keys:

@@ -354,6 +354,7 @@ PATHS: Final = (
     ("sqlite_home",),
     ("log_dir",),
     ("model_providers", "*", "auth", "cwd"),
+    ("mcp_servers", "*", "cwd"),
 )
 """Keys that hold a path: a relative one is seen from the folder of its file. `*`: any name."""
 

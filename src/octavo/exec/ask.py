@@ -8,8 +8,10 @@ import shlex
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from octavo.exec.plain import plain
-from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision
+from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, McpApproval
 
 Ask = Callable[[str], Awaitable[str]]
 CHOICE: Final = "[y]es once, [a]lways in this thread, {rule}[n]o (and why), [s]top? "
@@ -17,6 +19,8 @@ RULE: Final = "by [r]ule, "
 RULES: Final = frozenset({"r", "rule"})
 NOES: Final = frozenset({"n", "no"})
 MOST_DENIALS: Final = 5
+MOST_GIVEN: Final = 2000
+"""Characters of a tool's arguments that are shown."""
 ANSWERS: Final = {
     "y": Decision.allow_once,
     "yes": Decision.allow_once,
@@ -80,6 +84,8 @@ def question(request: ApprovalRequest) -> str:
             where += " (and again outside it, if the sandbox refuses something)"
         head = f"\nMay this command run {where}, in {plain(request.cwd)}?"
         lines = [head, *(f"  {line}" for line in plain(script(request.argv)).split("\n"))]
+    elif isinstance(request, McpApproval):
+        lines = tool_lines(request)
     else:
         lines = ["\nMay these files be changed?"]
         lines += [
@@ -98,6 +104,14 @@ def question(request: ApprovalRequest) -> str:
     if isinstance(request, CommandApproval) and request.scope is not None:
         lines.append(f"  a rule would allow {plain(request.scope)}")
     return "\n".join(lines) + "\n"
+
+
+def tool_lines(request: McpApproval) -> list[str]:
+    """What a tool of an MCP server would be given."""
+    given = msgspec.json.encode(request.arguments).decode()
+    shown = given if len(given) <= MOST_GIVEN else given[: MOST_GIVEN - 1] + "…"
+    where = f"{plain(request.tool)} of the MCP server {plain(request.server)}"
+    return [f"\nMay the tool {where} be called?", f"  with: {plain(shown)}"]
 
 
 def moved(path: str, target: str | None) -> str:

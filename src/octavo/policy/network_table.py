@@ -8,7 +8,7 @@ from octavo.protocol.permissions import NetworkRules
 
 KEYS: Final = (
     "enabled", "mode", "domains", "unix_sockets", "allow_local_binding",
-    "dangerously_allow_all_unix_sockets",
+    "dangerously_allow_all_unix_sockets", "on_denial",
 )  # fmt: skip
 
 PROXY_KEYS: Final = (
@@ -36,6 +36,8 @@ def merge(reader: Reader, merged: Merged, keys: Keys, table: Mapping[str, object
                 merged[key, name] = ((*here, name), verdict)
         elif key == "mode":
             merged[key,] = (here, reader.choice(here, value, ("limited", "full")))
+        elif key == "on_denial":
+            merged[key,] = (here, reader.choice(here, value, ("cancel", "continue")))
         elif key in KEYS:
             merged[key,] = (here, reader.flag(here, value))
 
@@ -62,6 +64,9 @@ def network_rules(reader: Reader, merged: Merged, base: NetworkRules) -> Network
         unix_sockets=base.unix_sockets if sockets is None else bool(sockets[1]),
         socket_paths=_named(merged, "unix_sockets", "allow"),
         mode="limited" if merged.get(("mode",), ((), ""))[1] == "limited" else "full",
+        on_denial="continue"
+        if merged.get(("on_denial",), ((), ""))[1] == "continue"
+        else base.on_denial,
         local_binding=bool(merged.get(("allow_local_binding",), ((), False))[1]),
         ref=reader.ref(keys, f"network {'on' if enabled else 'off'}"),
     )

@@ -136,7 +136,7 @@ class McpApproval(Question, frozen=True, kw_only=True, tag="mcp_tool"):
     @property
     def keys(self) -> tuple[str, ...]:
         """The tool of this server."""
-        return ("\0".join(("mcp", self.server, self.tool)),)
+        return (f"mcp\0{self.server}\0{self.tool}",)
 
 
 ApprovalRequest = CommandApproval | PatchApproval | McpApproval

@@ -72,6 +72,8 @@ class NetworkRules(Struct, frozen=True, kw_only=True):
     """Only these sockets on the file system may be reached."""
     mode: Literal["full", "limited"] = "full"
     """`limited` lets GET, HEAD and OPTIONS through, nothing else; needs the proxy."""
+    on_denial: Literal["cancel", "continue"] = "cancel"
+    """A host that is refused ends the command, or is only told to it."""
     local_binding: bool = False
     """Loopback and private addresses of the host may be reached through the proxy."""
     ref: RuleRef = RuleRef(text="network off", source="default")

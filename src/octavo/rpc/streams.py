@@ -5,6 +5,7 @@ Writing waits while the other side does not read, so that nothing piles up.
 
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -118,6 +119,8 @@ class Plain:
 
 async def stdio(first: bytes = b"") -> Transport:
     """Standard input and output, whatever they are; `first` was read already."""
+    if not _waitable(0):
+        return Plain(0, 1, first)
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=CHUNK)
     try:
@@ -128,3 +131,8 @@ async def stdio(first: bytes = b"") -> Transport:
     except (ValueError, OSError, NotImplementedError):
         return Plain(0, 1, first)
     return Streams(reader, asyncio.StreamWriter(transport, protocol, None, loop), first)
+
+
+def _waitable(descriptor: int) -> bool:
+    """False for /dev/null and its kin: the loop takes them, and then never hears of their end."""
+    return os.isatty(descriptor) or not stat.S_ISCHR(os.fstat(descriptor).st_mode)

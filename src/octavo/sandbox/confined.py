@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 
     from octavo.process.child import Child
     from octavo.sandbox.denial import Denial
+    from octavo.sandbox.gate import Served
 
 
 def no_hints(_output: str) -> "tuple[Denial, ...]":
@@ -25,7 +26,12 @@ class Confined:
         notes: tuple[str, ...] = (),
         denials: "Callable[[], tuple[Denial, ...]]" = tuple,
         reached: "Callable[[], str | None] | None" = None,
+        gateway: int = -1,
     ) -> None:
+        self.outlet: Served | None = None
+        """Serves its way out, where a proxy is that."""
+        self.gateway = gateway
+        """A listening socket that is the command's only way out; whoever serves it owns it."""
         self._reached = reached
         self.hints: Callable[[str], tuple[Denial, ...]] = no_hints
         """What the output of a command that failed tells of refusals nobody reported."""
@@ -43,4 +49,5 @@ class Confined:
 
     def denials(self) -> "tuple[Denial, ...]":
         """What was refused; complete once the command is gone."""
-        return self._denials()
+        outside = () if self.outlet is None else self.outlet.denials()
+        return (*self._denials(), *outside)

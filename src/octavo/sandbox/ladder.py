@@ -258,7 +258,13 @@ def condemned(plan: Plan, record: "Record | None") -> bool:
     if record is None or record.errno not in MISSING_MECHANISM:
         return False
     if record.kind == status.CONFINE_FAILED:
-        return status.PHASES[record.index] in ("proc", "landlock", "privileges", "filter")
+        return status.PHASES[record.index] in (
+            "proc",
+            "landlock",
+            "privileges",
+            "filter",
+            "gateway",
+        )
     if record.index >= len(plan.steps):
         return True
     name = plan.steps[record.index][0]
@@ -270,7 +276,7 @@ def condemned(plan: Plan, record: "Record | None") -> bool:
 def environment(outside: "Mapping[str, str]", policy: Policy) -> "dict[str, str]":
     """What the command finds in its environment; the names are those existing tools look for."""
     inside = dict(outside)
-    if policy.network != "on":
+    if policy.network != "on" and not policy.gateway:
         inside["CODEX_SANDBOX_NETWORK_DISABLED"] = "1"
     inside["OCTAVO_SANDBOX"] = "1"
     return inside

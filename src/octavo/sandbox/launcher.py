@@ -6,12 +6,14 @@ told in the result.
 
 import os
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.confined import Confined
-from octavo.sandbox.request import is_limited
+from octavo.sandbox.request import has_gateway, is_limited
 from octavo.sandbox.session import RUNGS, Session
 
 if sys.platform == "linux":
@@ -25,16 +27,23 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
+    from octavo.process.child import Child
     from octavo.process.spec import ProcessSpec
+    from octavo.sandbox.gate import Gate, Served
     from octavo.sandbox.wish import Wish
 
-HOSTS_NOTE: Final = "rules per host need the managed proxy, which this version does not have: no host can be reached"
+GATES: Final = sys.platform.startswith("linux")
+"""Commands can have a network of their own here, with a way out of it."""
+HOSTS_NOTE: Final = "rules per host cannot be held here: no host can be reached"
 
 
 class Launcher:
     """Owns what it needs to start commands; `close` ends them all."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, gate: "Callable[[], Gate] | None" = None) -> None:
+        """`gate`: makes who serves rules per host, once one is needed; without, no host is reached."""
+        self._make_gate = gate
+        self._gate: Gate | None = None
         self._session = session
         self._platform: Platform | None = None
 
@@ -63,9 +72,37 @@ class Launcher:
             return await unconfined(spec, profile, limits)
         if self._platform is None:
             self._platform = Platform(self._session)
-        confined = await self._platform.start(spec, profile, wish, limits=limits)
-        hosts = (HOSTS_NOTE,) if is_limited(profile) else ()
-        confined.notes = (*profile.warnings, *hosts, *confined.notes)
+        confined = await self._served(spec, profile, wish, limits)
+        if confined is None:
+            confined = await self._platform.start(spec, profile, wish, limits=limits)
+            hosts = (HOSTS_NOTE,) if is_limited(profile) else ()
+            confined.notes = (*hosts, *confined.notes)
+        confined.notes = (*profile.warnings, *confined.notes)
+        return confined
+
+    async def _served(
+        self,
+        spec: "ProcessSpec",
+        profile: "EffectiveProfile",
+        wish: "Wish",
+        limits: tuple[tuple[str, int], ...],
+    ) -> Confined | None:
+        """With a proxy as its only way out; None where no rule asks for that or this machine cannot
+        hold it: then the command gets no way out at all."""
+        wish = replace(wish, gateway=True)
+        if self._make_gate is None or not GATES or not has_gateway(profile, wish):
+            return None
+        assert self._platform is not None
+        gate = self._gate = self._gate or self._make_gate()
+        await gate.ready()
+        spec = replace(spec, env={**spec.env, **gate.variables(profile, spec.env)})
+        try:
+            confined = await self._platform.start(spec, profile, wish, limits=limits)
+        except SandboxUnavailable:
+            return None
+        outlet = gate.serve(confined.gateway, profile, confined.child)
+        confined.outlet = outlet
+        confined.child = Outletting(confined.child, outlet)
         return confined
 
     def close(self) -> None:
@@ -73,6 +110,25 @@ class Launcher:
         if self._platform is not None:
             self._platform.close()
             self._platform = None
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
+
+
+class Outletting:
+    """A child whose way out ends with it."""
+
+    def __init__(self, child: "Child", outlet: "Served") -> None:
+        self._child = child
+        self._outlet = outlet
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - everything but `close` is the child's
+        return getattr(self._child, name)
+
+    def close(self) -> None:
+        """Release the child, and the way out after it."""
+        self._child.close()
+        self._outlet.end()
 
 
 async def unconfined(

@@ -178,6 +178,8 @@ def plan(
         )
     if rung == "landlock":
         return plan_landlock(policy, host, entries)
+    if rung == "bubblewrap" and policy.gateway:
+        raise Refused(HOSTS, "bubblewrap hands out no way to the proxy", HOSTS_REMEDY)
     return plan_view(policy, host, entries, rung)
 
 
@@ -395,6 +397,8 @@ LANDLOCK_WEAKER = (
     "so do POSIX message queues",
     "temporary folders and /dev are the host's own",
 )
+HOSTS = "rules per host"
+HOSTS_REMEDY = "allow user namespaces on this machine (`octavo doctor` says how)"
 LANDLOCK_REMEDY = (
     "allow user namespaces on this machine (`octavo doctor` says how), or install bubblewrap"
 )
@@ -402,6 +406,8 @@ LANDLOCK_REMEDY = (
 
 def plan_landlock(policy: Policy, host: "Host", entries: Entries) -> Plan:
     """Rights below paths, and a filter. No carve-outs in what may be written."""
+    if policy.gateway:
+        raise Refused(HOSTS, "Landlock alone has no network of its own to keep it in", HOSTS_REMEDY)
     if policy.overlay is not None:
         raise Refused(OVERLAY, "Landlock cannot keep changes apart", OVERLAY_REMEDY)
     if host.abi < 3:

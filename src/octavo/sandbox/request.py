@@ -50,7 +50,13 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         devices=wish.devices,
         stand_ins=stand_ins(profile),
         overlay=wish.overlay,
+        gateway=has_gateway(profile, wish),
     )
+
+
+def has_gateway(profile: "EffectiveProfile", wish: "Wish") -> bool:
+    """Is a proxy the only way out? Somebody offers one, and the profile names hosts."""
+    return wish.gateway and profile.network.enabled and is_limited(profile)
 
 
 def layers(overlay: "tuple[str, str, str]") -> str:

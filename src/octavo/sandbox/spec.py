@@ -55,6 +55,7 @@ class Policy:
 
     __slots__ = (
         "devices",
+        "gateway",
         "nested",
         "network",
         "notify",
@@ -75,7 +76,11 @@ class Policy:
         devices: "tuple[str, ...]" = (),
         stand_ins: "dict[str, str] | None" = None,
         overlay: "tuple[str, str, str] | None" = None,
+        gateway: bool = False,
     ) -> None:
+        self.gateway = gateway
+        """With network "off": each command has a network of its own, and its only way out is a
+        listening socket in there that is handed to us."""
         self.overlay = overlay
         """(folder, upper, work): what is changed in the folder goes into `upper` instead."""
         self.stand_ins = stand_ins or {}
@@ -116,6 +121,7 @@ class Plan:
 
     __slots__ = (
         "creates",
+        "gateway",
         "landlock",
         "nested",
         "network",
@@ -154,6 +160,7 @@ class Plan:
         """What this rung does not hold although a stronger one would."""
         self.uid = host.uid
         self.network = policy.network
+        self.gateway = policy.gateway
         self.unix = policy.unix
         self.nested = policy.nested
         self.notify = policy.notify

@@ -185,6 +185,7 @@ class WarmLauncher:
             policy.notify,
             policy.devices,
             policy.overlay,
+            policy.gateway,
         )
         if policy.overlay is not None:
             shared = self._layered(key, policy.overlay)
@@ -309,6 +310,7 @@ class Platform:
             notes=(*child.plan.notes, *weaker),
             denials=child.denials,
             reached=child.reached,
+            gateway=child.take_gateway(),
         )
 
     def close(self) -> None:
@@ -383,6 +385,13 @@ class ConfinedChild:
     def plan(self) -> Plan:
         """How it is confined."""
         return self._built.plan
+
+    def take_gateway(self) -> int:
+        """The listening socket that is its only way out, the caller's from now on; -1: none."""
+        if self._spawned is None:
+            return -1
+        found, self._spawned.gateway = self._spawned.gateway, -1
+        return found
 
     def reached(self) -> str | None:
         """The limit of its control group that it ran into: "memory", "processes", or None."""

@@ -11,5 +11,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     strict_network: bool = False
     """Refuse every socket instead of offering a private loopback."""
+    gateway: bool = False
+    """A proxy serves what the profile's rules per host allow: the command's only way out. Linux."""
     overlay: tuple[str, str, str] | None = None
     """(folder, upper, work): commands see `folder` with what they change kept in `upper`. Linux."""

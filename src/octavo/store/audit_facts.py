@@ -3,7 +3,13 @@
 from typing import Final
 
 from octavo.protocol import events, items
-from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, PatchApproval
+from octavo.protocol.approvals import (
+    ApprovalRequest,
+    CommandApproval,
+    Decision,
+    McpApproval,
+    PatchApproval,
+)
 from octavo.protocol.ids import TurnId
 
 Row = tuple[str, dict[str, object]]
@@ -97,6 +103,8 @@ def decision_row(request: ApprovalRequest, decision: Decision, *, by: str, rule:
             }
         case PatchApproval():
             about = {"about": "files", "paths": [one.path for one in request.changes]}
+        case McpApproval():
+            about = {"about": "mcp_tool", "server": request.server, "tool": request.tool}
     facts = {
         "call": request.call_id,
         **about,

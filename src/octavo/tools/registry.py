@@ -1,7 +1,7 @@
 """The tools of one thread by name; unknown calls and failing tools become answers."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from octavo.model.request import HostedTool, NamespaceTool, ToolSpec
 from octavo.protocol.errors import OctavoError, UsageError
@@ -11,8 +11,23 @@ SHELLS: Final = frozenset({"exec_command", "write_stdin"})
 Name = tuple[str | None, str]
 
 
+class Source(Protocol):
+    """Tools that come and go while a thread is loaded, between its requests."""
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """What the model is told now; the same order for the same tools."""
+        ...
+
+    def find(self, call: ToolCall) -> Tool | None:
+        """The tool a call means; None when it has none of that name."""
+        ...
+
+
 class Registry:
     """Tools in a fixed order, and hosted ones the provider runs itself."""
+
+    sources: tuple[Source, ...] = ()
+    """Where more of them come from; their tools stand after the others."""
 
     def __init__(self, tools: Iterable[Tool] = (), *, hosted: Sequence[HostedTool] = ()) -> None:
         """Raises UsageError for two tools with one name."""
@@ -32,11 +47,14 @@ class Registry:
 
     def specs(self) -> tuple[ToolSpec, ...]:
         """What the model is told, always in the same order."""
-        return tuple(self._specs)
+        return (*self._specs, *(spec for source in self.sources for spec in source.specs()))
 
     def find(self, call: ToolCall) -> Tool | None:
         """The tool a call means; None when there is none."""
-        return self._tools.get((call.namespace, call.name))
+        found = self._tools.get((call.namespace, call.name))
+        if found is not None or not self.sources:
+            return found
+        return next(filter(None, (source.find(call) for source in self.sources)), None)
 
     def parallel(self, call: ToolCall) -> bool:
         """May it run beside others? An unknown tool may: nothing runs."""

@@ -37,7 +37,7 @@ SHELL = "/bin/sh"
 class Confinement:
     """What is taken away from one command, prepared as far as possible."""
 
-    __slots__ = ("abi", "filters", "own_proc", "proc", "rules")
+    __slots__ = ("abi", "filters", "gateway", "own_proc", "proc", "rules")
 
     def __init__(
         self,
@@ -47,7 +47,10 @@ class Confinement:
         filters: "list[sysc.Program]",
         proc: bool,
         own_proc: bool = False,
+        gateway: bool = False,
     ) -> None:
+        self.gateway = gateway
+        """Each command has a network of its own; see `gateway.open_gateway`."""
         self.abi = abi
         self.rules = rules
         """Landlock rules on open descriptors."""

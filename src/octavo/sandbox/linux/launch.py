@@ -12,7 +12,7 @@ import threading
 assert sys.platform == "linux"
 
 from octavo.sandbox.linux import bubblewrap, shared, status, sysc, wire
-from octavo.sandbox.linux.relay_child import HANDED_LISTENER, HANDED_TERMINAL
+from octavo.sandbox.linux.relay_child import HANDED_GATEWAY, HANDED_LISTENER, HANDED_TERMINAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,6 +185,7 @@ class Spawned:
         self.started = rung != "bubblewrap"
         self.terminal = -1
         self.listener = -1
+        self.gateway = -1
 
     def read(self) -> "Record | None":
         """The next news, blocking; None when the sandbox died without a word.
@@ -198,6 +199,8 @@ class Spawned:
                 self.terminal = fds.pop(0)
             elif record.index == HANDED_LISTENER:
                 self.listener = fds.pop(0)
+            elif record.index == HANDED_GATEWAY:
+                self.gateway = fds.pop(0)
         for fd in fds:
             os.close(fd)
         if record is not None and record.index == status.INSIDE:
@@ -230,10 +233,10 @@ class Spawned:
 
     def close(self) -> None:
         self.report.close()
-        for fd in (self.pidfd, self.terminal, self.listener):
+        for fd in (self.pidfd, self.terminal, self.listener, self.gateway):
             if fd >= 0:
                 os.close(fd)
-        self.pidfd = self.terminal = self.listener = -1
+        self.pidfd = self.terminal = self.listener = self.gateway = -1
 
 
 def hand_over(

@@ -12,6 +12,7 @@ import sys
 assert sys.platform == "linux"
 
 from octavo.sandbox.linux import (
+    gateway,
     init,
     keeper,
     landlock,
@@ -83,7 +84,7 @@ def build(plan: shared.Frozen, report: int) -> "init.Confinement | None":
     except OSError as error:
         status.send(report, init.ConfineFailed(phase, error).record)
         return None
-    return init.Confinement(abi=abi, rules=rules, filters=filters, proc=True)
+    return init.Confinement(abi=abi, rules=rules, filters=filters, proc=True, gateway=plan.gateway)
 
 
 def reap() -> None:
@@ -102,7 +103,7 @@ def run_one(
     fds: "list[int]",
 ) -> None:
     """("run", command) with stdin, stdout, stderr and the report socket: answers (pid,), pidfd."""
-    pid, pidfd = clone_init(channel, command, fds)
+    pid, pidfd = clone_init(channel, command, fds, gateway.flags(ready))
     if pid == 0:
         start_inside(ready, command, fds)
     if pid > 0:
@@ -111,11 +112,11 @@ def run_one(
 
 
 def clone_init(
-    channel: "_socket.socket", command: "shared.Request", fds: "list[int]"
+    channel: "_socket.socket", command: "shared.Request", fds: "list[int]", more: int
 ) -> "tuple[int, int]":
     init.hold()
     try:
-        pid, pidfd = sysc.clone(PER_COMMAND)
+        pid, pidfd = sysc.clone(PER_COMMAND | more)
     except OSError as error:  # too many processes or namespaces: this command only
         report = Record(status.STEP_FAILED, index=shared.NAMESPACE_STEP, errno=error.errno or 0)
         if len(fds) > 3:
@@ -136,6 +137,8 @@ def start_inside(
     try:
         ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
+        if ready.gateway:
+            relay_child.hand_over(report, relay_child.HANDED_GATEWAY, gateway.open_gateway())
         if command[4]:  # a terminal of its own, so a session of its own
             os.setsid()
             relay_child.confine(ready, report, (0, 1, 2))
@@ -167,7 +170,7 @@ def begin(
 def make_spare(channel: "_socket.socket", ready: "init.Confinement") -> None:
     """("spare",): a sandbox that waits. Answers (pid,) with a pidfd and the spare's own socket."""
     ours, theirs = wire.pair()
-    pid, pidfd = clone_init(channel, (), [])
+    pid, pidfd = clone_init(channel, (), [], gateway.flags(ready))
     if pid == 0:
         ours.close()
         wait_inside(theirs, ready)
@@ -182,14 +185,16 @@ def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoRetu
     try:
         ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
+        way_out = gateway.open_gateway() if ready.gateway else -1
         listener = init.confine(ready)
         status.send(channel.fileno(), Record(status.READY))
         value, fds = wire.receive(channel)
         if value is None:
             os._exit(0)
+        if way_out >= 0:
+            relay_child.hand_over(fds[3], relay_child.HANDED_GATEWAY, way_out)
         if listener >= 0:
-            report = _socket.socket(fileno=os.dup(fds[3]))
-            relay_child.hand(report, relay_child.HANDED_LISTENER, listener)
+            relay_child.hand_over(fds[3], relay_child.HANDED_LISTENER, listener)
         request: shared.Request = value  # type: ignore[assignment]  # from our own side
         begin(request[1], fds, ear=ear)
     except init.ConfineFailed as failure:

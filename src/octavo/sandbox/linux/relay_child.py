@@ -12,7 +12,7 @@ assert sys.platform == "linux"
 from octavo.sandbox.linux import init, status, stdio, sysc
 from octavo.sandbox.linux.status import Record
 
-HANDED_TERMINAL, HANDED_LISTENER = 1, 2
+HANDED_TERMINAL, HANDED_LISTENER, HANDED_GATEWAY = 1, 2, 5
 
 
 def confine(how: "init.Confinement", report: int, terminals: "tuple[int, ...]") -> None:
@@ -30,6 +30,13 @@ def confine(how: "init.Confinement", report: int, terminals: "tuple[int, ...]") 
     listener = init.confine(how)
     if listener >= 0:
         hand(channel, HANDED_LISTENER, listener)
+    os.close(channel.detach())
+
+
+def hand_over(report: int, what: int, fd: int) -> None:
+    """The same as `hand`, over the report's descriptor."""
+    channel = _socket.socket(fileno=os.dup(report))
+    hand(channel, what, fd)
     os.close(channel.detach())
 
 

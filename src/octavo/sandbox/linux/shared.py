@@ -35,12 +35,13 @@ if TYPE_CHECKING:
         nested: bool
         notify: bool
         reads: bool
+        gateway: bool
 
 
 BASE_NAMESPACES = sysc.CLONE_NEWNS | sysc.CLONE_NEWIPC | sysc.CLONE_NEWPID
 NAMESPACE_STEP = 0xFFFF  # the clone itself, before the first step
 TIOCSWINSZ = 0x5414
-FIELDS = ("rung", "steps", "landlock", "network", "unix", "nested", "notify", "reads")
+FIELDS = ("rung", "steps", "landlock", "network", "unix", "nested", "notify", "reads", "gateway")
 
 
 class Frozen:
@@ -55,6 +56,7 @@ class Frozen:
         self.nested: bool
         self.notify: bool
         self.reads: bool
+        self.gateway: bool
         for name, value in zip(FIELDS, fields, strict=True):
             setattr(self, name, value)
 

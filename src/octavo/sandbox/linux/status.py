@@ -19,6 +19,7 @@ PHASES = (
     "terminal",
     "stdio",
     "cwd",
+    "gateway",
 )
 
 

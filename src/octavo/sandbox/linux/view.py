@@ -376,6 +376,11 @@ class Loopback(Step):
     text = "own network: nothing but a working loopback"
 
     def apply(self, state: ViewState) -> None:
+        self.up()
+
+    @staticmethod
+    def up() -> None:
+        """In the network of this process."""
         # by number: the module would be loaded for every command
         link = sysc.call(sysc.NR_SOCKET, AF_INET, SOCK_DGRAM)
         try:

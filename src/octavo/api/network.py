@@ -1,0 +1,162 @@
+"""The managed network: a proxy in this program, started with the first command that needs it.
+
+A command whose profile names hosts reaches them through a socket of its own, so that each
+connection is known by its command. A refusal ends the command, or is only told to it.
+"""
+
+import asyncio
+import itertools
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from octavo.policy.network import Decision, HostPolicy, host_policy
+from octavo.policy.rules import RuleSet
+from octavo.protocol.errors import InternalError
+from octavo.protocol.permissions import NetworkRules, RuleRef
+from octavo.proxy.env import proxy_variables
+from octavo.proxy.server import NetworkProxy
+from octavo.sandbox.denial import Denial
+from octavo.sandbox.gate import HOST, PORT
+
+if TYPE_CHECKING:
+    from octavo.policy.profile import EffectiveProfile
+    from octavo.process.child import Child
+    from octavo.proxy.approvals import OnMiss
+
+START_S: Final = 10.0
+GRACE_S: Final = 0.1
+"""A command that is ended for a refusal has so long to end by itself."""
+NOT_LISTED: Final = RuleRef(text="not on the list of allowed hosts", source="default")
+
+
+class Outlet:
+    """The way out of one command, and what was refused there."""
+
+    def __init__(
+        self, network: "ManagedNetwork", identity: str, child: "Child", *, cancels: bool
+    ) -> None:
+        self._network = network
+        self._child = child
+        self._began = time.monotonic()
+        self._found: dict[tuple[str, str], Denial] = {}
+        self.identity = identity
+        self.cancels = cancels
+        self.ended_by: Decision | None = None
+        """The refusal that ended the command."""
+
+    def denials(self) -> tuple[Denial, ...]:
+        """One for each host and port, the oldest first."""
+        return tuple(self._found.values())
+
+    def note(self, decision: Decision) -> None:
+        """A refusal. Ends the command where that is wanted."""
+        subject = f"{decision.host}:{decision.port}"
+        key = (subject, decision.reason)
+        before = self._found.get(key)
+        elapsed = round((time.monotonic() - self._began) * 1000)
+        self._found[key] = Denial(
+            operation="connect",
+            subject=subject,
+            rule=decision.rule or NOT_LISTED,
+            grant=decision.grant or "",
+            at_ms=elapsed if before is None else before.at_ms,
+            count=1 if before is None else before.count + 1,
+        )
+        if self.cancels and self.ended_by is None:
+            self.ended_by = decision
+            self._child.terminate()
+            asyncio.get_running_loop().call_later(GRACE_S, self._child.kill)
+
+    def end(self) -> None:
+        """The command is over."""
+        self._network.forget(self)
+
+
+class ManagedNetwork:
+    """Implements `octavo.sandbox.gate.Gate`. `close` ends it; made anew by the next command.
+
+    `rules` are the rule files in force; `on_miss` is asked about hosts that are not listed, without
+    it they are refused.
+    """
+
+    def __init__(
+        self, *, rules: Callable[[], RuleSet] = RuleSet, on_miss: "OnMiss | None" = None
+    ) -> None:
+        self._rules = rules
+        self._on_miss = on_miss
+        self._proxy: NetworkProxy | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._outlets: dict[str, Outlet] = {}
+        self._numbers = itertools.count(1)
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def variables(
+        self, profile: "EffectiveProfile", environment: Mapping[str, str]
+    ) -> dict[str, str]:
+        """See `Gate`."""
+        return proxy_variables(
+            host=HOST,
+            port=PORT,
+            local_binding=profile.network.local_binding,
+            given=environment,
+        )
+
+    async def ready(self) -> None:
+        """Start the proxy, if it does not run. Raises InternalError."""
+        if self._proxy is not None and self._task is not None and not self._task.done():
+            return
+        started: asyncio.Future[NetworkProxy] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.ensure_future(self._live(started))
+        async with asyncio.timeout(START_S):
+            self._proxy = await started
+
+    async def _live(self, started: "asyncio.Future[NetworkProxy]") -> None:
+        """The proxy lives in one task, from its beginning to its end."""
+        try:
+            nothing = HostPolicy(enabled=False)  # each command brings its own
+            async with NetworkProxy(
+                nothing, on_miss=self._on_miss, on_denied=self._denied
+            ) as proxy:
+                started.set_result(proxy)
+                await asyncio.Event().wait()
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(InternalError(f"the network proxy cannot start: {error}"))
+
+    def policy(self, network: NetworkRules) -> HostPolicy:
+        """What the hosts of a profile come to, with the rule files. Raises ConfigError."""
+        return host_policy(network, self._rules(), askable=self._on_miss is not None)
+
+    def serve(self, gateway: int, profile: "EffectiveProfile", child: "Child") -> Outlet:
+        """See `Gate`."""
+        assert self._proxy is not None
+        identity = f"command-{next(self._numbers)}"
+        outlet = Outlet(self, identity, child, cancels=profile.network.on_denial == "cancel")
+        self._outlets[identity] = outlet
+        listening = socket.socket(fileno=gateway)
+        self._proxy.open(identity, self.policy(profile.network))
+        self._proxy.listen(listening, identity)
+        return outlet
+
+    def forget(self, outlet: Outlet) -> None:
+        """End everything of a command."""
+        if self._outlets.pop(outlet.identity, None) is None or self._proxy is None:
+            return
+        ending = asyncio.ensure_future(self._proxy.end(outlet.identity))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+
+    def _denied(self, identity: str, decision: Decision) -> None:
+        outlet = self._outlets.get(identity)
+        if outlet is not None:
+            outlet.note(decision)
+
+    def close(self) -> None:
+        """End all connections; returns at once."""
+        if self._task is not None:
+            self._task.cancel()
+        self._task = self._proxy = None
+        self._outlets.clear()

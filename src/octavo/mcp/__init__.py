@@ -1,0 +1,1 @@
+"""Other people's tools: servers that speak MCP, started, watched and called."""

@@ -1,0 +1,1 @@
+"""Hands: the only way out when the network is limited. See `octavo.proxy.server`."""

@@ -1,0 +1,51 @@
+"""Who serves the one way out of a command whose profile names hosts: a seam, filled by the api.
+
+The sandbox makes a network for the command with nothing in it but a listening socket; whoever is
+given here decides about each connection that comes in on it.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from octavo.policy.profile import EffectiveProfile
+    from octavo.process.child import Child
+    from octavo.sandbox.denial import Denial
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 3128
+"""Where a command finds its way out, in a network of its own (see `linux.gateway`)."""
+
+
+class Served(Protocol):
+    """The way out of one command."""
+
+    def denials(self) -> "tuple[Denial, ...]":
+        """What was refused so far."""
+        ...
+
+    def end(self) -> None:
+        """The command is over; returns at once."""
+        ...
+
+
+class Gate(Protocol):
+    """Serves the ways out of commands."""
+
+    def variables(
+        self, profile: "EffectiveProfile", environment: Mapping[str, str]
+    ) -> dict[str, str]:
+        """What makes programs take the way out; joins the command's environment."""
+        ...
+
+    async def ready(self) -> None:
+        """Before the first command: whatever takes time."""
+        ...
+
+    def serve(self, gateway: int, profile: "EffectiveProfile", child: "Child") -> Served:
+        """Serve a command's listening socket, which is the gate's from now on."""
+        ...
+
+    def close(self) -> None:
+        """End all of it; returns at once."""
+        ...
