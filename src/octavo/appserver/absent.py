@@ -30,7 +30,7 @@ CLOUD: Final = (
 )  # fmt: skip
 """Methods that only the vendor's cloud can answer."""
 ABSENT: Final = (
-    "environment/add", "environment/info", "environment/status",
+    "config/mcpServer/reload", "environment/add", "environment/info", "environment/status",
     "experimentalFeature/enablement/set", "externalAgentConfig/import",
     "externalAgentConfig/import/readHistories", "externalAgentConfig/import/recordHistory",
     "feedback/save", "memory/reset", "memory/status", "modelProvider/capabilities/read",

@@ -289,6 +289,31 @@ class FsCopy(Params, frozen=True, kw_only=True):
     recursive: bool = False
 
 
+class McpToolCall(OfThread, frozen=True, kw_only=True):
+    """`mcpServer/tool/call`."""
+
+    server: str
+    tool: str
+    arguments: Mapping[str, Any] | None = None
+
+
+class McpRead(Params, frozen=True, kw_only=True):
+    """`mcpServer/resource/read`."""
+
+    server: str
+    uri: str
+    thread_id: str | None = None
+
+
+class McpLogin(Params, frozen=True, kw_only=True):
+    """`mcpServer/oauth/login`."""
+
+    name: str
+    scopes: tuple[str, ...] | None = None
+    timeout_secs: int | None = None
+    thread_id: str | None = None
+
+
 class FsWatch(FsPath, frozen=True, kw_only=True):
     """`fs/watch`."""
 

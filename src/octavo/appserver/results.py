@@ -370,6 +370,27 @@ class Ran(Result, frozen=True, kw_only=True):
     stderr: str
 
 
+class Called(Result, frozen=True, kw_only=True):
+    """`mcpServer/tool/call`."""
+
+    content: tuple[Any, ...]
+    structured_content: Any
+    is_error: bool
+
+
+class Contents(Result, frozen=True, kw_only=True):
+    """`mcpServer/resource/read`."""
+
+    contents: tuple[Mapping[str, Any], ...]
+
+
+class LoginAddress(Result, frozen=True, kw_only=True):
+    """`mcpServer/oauth/login`: where the browser has to go."""
+
+    authorization_url: str
+    login_id: str
+
+
 class Plugins(Result, frozen=True, kw_only=True):
     """`plugin/list`."""
 
@@ -406,6 +427,9 @@ RESULTS: Final[Mapping[str, type[Struct]]] = {
     "getAuthStatus": AuthStatus,
     "hooks/list": Listed,
     "initialize": Initialized,
+    "mcpServer/oauth/login": LoginAddress,
+    "mcpServer/resource/read": Contents,
+    "mcpServer/tool/call": Called,
     "mcpServerStatus/list": Page,
     "model/list": Page,
     "modelProvider/list": Page,
