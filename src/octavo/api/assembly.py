@@ -63,7 +63,7 @@ from octavo.protocol.approvals import Approver
 from octavo.protocol.ids import ThreadId, TurnId
 from octavo.protocol.seams import Clock, Ids
 from octavo.protocol.usage import BYTES_PER_TOKEN
-from octavo.sandbox.launcher import HOSTS_NOTE, Launcher
+from octavo.sandbox.launcher import GATES, HOSTS_NOTE, Launcher
 from octavo.sandbox.request import is_limited
 from octavo.store.base import ThreadLog
 from octavo.store.layout import has_overlay
@@ -309,7 +309,7 @@ class Assembly:
         said += () if self.skills is None else self.skills.warnings
         said += () if self.memories is None else self.memories.warnings
         said += () if self.mcp is None else self.mcp.warnings
-        if is_limited(self.profile):
+        if is_limited(self.profile) and not GATES:
             said.append(HOSTS_NOTE)
         if not self.info.known:
             said.append(

@@ -7,11 +7,12 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from octavo.api.gating import managed_network
 from octavo.api.sandbox import Sandbox, state_home
 from octavo.process.control import Control
 from octavo.process.output import Captured
@@ -21,9 +22,6 @@ from octavo.protocol.errors import UsageError
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.launcher import Launcher, session_for
-
-if TYPE_CHECKING:
-    from octavo.api.network import ManagedNetwork
 
 LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
 """SIGXCPU and SIGXFSZ where limits are held: Linux."""
@@ -237,13 +235,6 @@ async def run_command_async(
             limits=limits,
             watch_denials=watch_denials,
         )
-
-
-def managed_network() -> "ManagedNetwork":
-    """Serves rules per host; loaded with the first command that has some."""
-    from octavo.api.network import ManagedNetwork  # noqa: PLC0415 - most commands need none
-
-    return ManagedNetwork()
 
 
 def real_folder(cwd: str | os.PathLike[str] | None) -> str:

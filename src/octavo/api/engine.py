@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from octavo.api.gating import managed_network
 from octavo.api.opened import Opened
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.sandbox import Sandbox, state_home
@@ -97,7 +98,7 @@ class Engine:
             clock=clock,
             ids=ids or SystemIds(),
             store=store or DiskStore(folder, now_ms=clock.now_ms),
-            launcher=Launcher(session_for(folder, outside, rungs)),
+            launcher=Launcher(session_for(folder, outside, rungs), managed_network),
         )
         problem: BaseException | None = None
         try:

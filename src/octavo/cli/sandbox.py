@@ -42,6 +42,13 @@ PLATFORMS: Final = {"linux": "linux", "macos": "darwin", "windows": "win32"}
     help="off: a private loopback; none: no sockets.",
 )
 @click.option(
+    "--allow",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="Reach this host and no other that is not allowed too. Linux.",
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,

@@ -13,6 +13,7 @@ from octavo.config.load import load_sandbox_settings, resolve_profile
 from octavo.config.note import write as note_settings
 from octavo.config.note_key import NOTE, settings_key
 from octavo.protocol.errors import SandboxUnavailable, UsageError
+from octavo.protocol.permissions import RuleRef
 from octavo.sandbox.launcher import session_for
 from octavo.sandbox.request import policy_of
 from octavo.sandbox.session import RUNGS, Session
@@ -21,7 +22,7 @@ from octavo.sandbox.wish import Wish
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
-    from octavo.protocol.permissions import PermissionRules
+    from octavo.protocol.permissions import NetworkRules, PermissionRules
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -35,6 +36,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     add_dirs: tuple[str, ...] = ()
     network: str | None = None
+    allow_hosts: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     git_write: bool | None = None
     unprotected: bool = False
@@ -90,9 +92,25 @@ def rules_of(ask: Ask) -> "PermissionRules":
         git_write=ask.git_write,
         protect=False if ask.unprotected else None,
     )
+    if ask.allow_hosts:
+        rules = replace(rules, network=with_hosts(rules.network, ask))
     if ask.unix_sockets:
         rules = replace(rules, network=replace(rules.network, unix_sockets=True))
     return rules
+
+
+def with_hosts(network: "NetworkRules", ask: Ask) -> "NetworkRules":
+    """These hosts besides those of the settings. Raises UsageError, ConfigError."""
+    if ask.network is not None:
+        raise UsageError(f"--network {ask.network} and --allow: give one of them")
+    if network.enabled and not (network.allow or network.deny):
+        raise UsageError("--allow: the settings allow every host already")
+    return replace(
+        network,
+        enabled=True,
+        allow=(*network.allow, *ask.allow_hosts),
+        ref=network.ref if network.allow else RuleRef(text="--allow", source="flag"),
+    )
 
 
 def key_before_reading(home: str) -> tuple[object, ...] | None:

@@ -16,7 +16,7 @@ from octavo.cli.words import encodable
 from octavo.config.look import DiskLook
 from octavo.process.child import StartError
 from octavo.protocol.errors import SandboxUnavailable
-from octavo.sandbox.launcher import HOSTS_NOTE
+from octavo.sandbox.launcher import GATES, HOSTS_NOTE
 from octavo.sandbox.request import is_limited
 
 WALL: Final = 124
@@ -58,6 +58,10 @@ def run_here(ask: Ask) -> int:
     profile = profile_of(ask)
     for warning in profile.warnings:
         note(warning)
+    if is_limited(profile) and profile.network.enabled and GATES and not profile.unrestricted:
+        from octavo.cli.sandbox_hosts import run_with_hosts
+
+        return run_with_hosts(ask, wanted)
     if is_limited(profile):
         note(HOSTS_NOTE)
     if profile.unrestricted:

@@ -3,6 +3,8 @@
 Made before the command; what is typed before it runs is kept for it.
 """
 
+import asyncio
+
 from octavo.process.child import Child
 from octavo.process.pump import Feeder, Pump
 from octavo.protocol.errors import UsageError
@@ -21,6 +23,12 @@ class Control:
         self._early = bytearray()
         self._ended = False
         self._over = False
+        self._running = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        """No more input comes."""
+        return self._ended
 
     def write(self, data: bytes) -> None:
         """Input for the command. Raises UsageError when it takes none, LimitReached when it has
@@ -31,6 +39,12 @@ class Control:
             self._early += data
         else:
             self._feeder.write(data)
+
+    async def drained(self) -> None:
+        """Until the command has taken what was written, or takes nothing any more."""
+        await self._running.wait()
+        if self._feeder is not None:
+            await self._feeder.idle()
 
     def end_input(self) -> None:
         """No more input after what was written."""
@@ -54,6 +68,7 @@ class Control:
     def attach(self, child: Child, pump: Pump) -> None:
         """The command runs now."""
         self._child = child
+        self._running.set()
         if self.stdin:
             self._feeder = pump.feeder()
             self._feeder.write(bytes(self._early))
@@ -68,3 +83,4 @@ class Control:
     def detach(self) -> None:
         """It is over."""
         self._over = True
+        self._running.set()

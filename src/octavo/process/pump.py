@@ -184,6 +184,10 @@ class Feeder:
         if self._idle.is_set():
             self._finish()
 
+    async def idle(self) -> None:
+        """Until nothing is queued."""
+        await self._idle.wait()
+
     async def flushed(self, deadline_s: float) -> bool:
         """Whether the command's side took everything in that time."""
         return await within(deadline_s, self._idle.wait())

@@ -49,6 +49,8 @@ class DenialNote(Struct, frozen=True, kw_only=True):
     operation: str
     subject: str
     rule: str
+    grant: str = ""
+    """For a host: the smallest change that would allow it."""
 
 
 class CommandExecution(ItemBase, frozen=True, kw_only=True, tag="command_execution"):

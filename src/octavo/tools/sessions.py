@@ -38,6 +38,8 @@ from octavo.protocol.items import CommandExecution, DenialNote
 from octavo.protocol.seams import Clock
 from octavo.sandbox.confined import Confined
 
+HOST_GRANT: Final = "--allow "
+"""How the grants of hosts begin."""
 STOP_S: Final = 0.05
 """A command of an interrupted turn gets so long to end politely."""
 MOST_DELTAS: Final = 10_000
@@ -171,6 +173,7 @@ class Command:
                 operation=one.operation,
                 subject=printable(one.subject),
                 rule=str(one.rule),
+                grant=one.grant if one.grant.startswith(HOST_GRANT) else "",
             )
             for one in refused
         )

@@ -395,6 +395,7 @@ def denied(told: Told) -> list[str]:
     """One line for each thing the sandbox refused."""
     rows = [
         f"Sandbox denied: {one.operation} {one.subject} — {one.rule}"
+        + (f"; to allow: {one.grant}" if one.grant else "")
         for one in told.denials[:MOST_DENIALS]
     ]
     more = len(told.denials) - MOST_DENIALS

@@ -1,0 +1,200 @@
+"""Commands that reach the hosts of their profile and nothing else, whatever they do."""
+
+import http.server
+import shutil
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("a network of its own for each command: Linux", allow_module_level=True)
+
+from octavo import PermissionProfile, Sandbox
+from octavo.api.commands import CommandRunner
+from octavo.api.engine import Engine
+from octavo.sandbox.launcher import HOSTS_NOTE
+from octavo.testing import ScriptedModel
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Says what it is."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "5")
+        self.end_headers()
+        self.wfile.write(b"here\n")
+
+    def log_message(self, *_words):
+        """Quiet."""
+
+
+@contextmanager
+def server():
+    """A web server on loopback; its port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield found.server_port
+        finally:
+            found.shutdown()
+            thread.join()
+
+
+def profile(*allow, **more):
+    return PermissionProfile.from_mapping(
+        {
+            "filesystem": {":root": "read", ":cwd": "write"},
+            "network": {"allow": list(allow), **more},
+        }
+    )
+
+
+async def run(script, given, tmp_path, **more):
+    async with CommandRunner() as runner:
+        done = await runner.run(
+            ["sh", "-c", script], sandbox=Sandbox.from_profile(given), cwd=tmp_path, **more
+        )
+    if HOSTS_NOTE in done.notes:
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    return done
+
+
+def fetch(port, host="127.0.0.1"):
+    return f"curl -sS -m 10 http://{host}:{port}/"
+
+
+def refusals(done):
+    return {(one.operation, one.subject) for one in done.denials}
+
+
+@needs_curl
+async def test_an_allowed_host_is_reached(tmp_path):
+    with server() as port:
+        done = await run(fetch(port), profile(f"127.0.0.1:{port}"), tmp_path)
+    assert (done.exit_code, done.output.text) == (0, "here\n")
+    assert done.denials == ()
+
+
+@needs_curl
+async def test_another_port_of_the_same_host_is_refused_and_named(tmp_path):
+    with server() as port, server() as other:
+        done = await run(fetch(other), profile(f"127.0.0.1:{port}"), tmp_path)
+    (denial,) = done.denials
+    assert denial.subject == f"127.0.0.1:{other}"
+    assert denial.grant == f"--allow 127.0.0.1:{other}"
+    assert "here" not in done.output.text
+
+
+@needs_curl
+async def test_a_refusal_ends_a_long_command_at_once_and_keeps_its_output(tmp_path):
+    script = (
+        "echo before; (curl -sS -m 10 https://elsewhere.example/ || true); sleep 60; echo after"
+    )
+    began = time.monotonic()
+    done = await run(script, profile("allowed.example"), tmp_path, timeout=50)
+    assert time.monotonic() - began < 20
+    assert done.output.text == "before\n"
+    assert done.limit is None
+    assert ("connect", "elsewhere.example:443") in refusals(done)
+    (denial,) = done.denials
+    assert done.duration_ms - denial.at_ms < 1_000  # what the machine allows; usually 20
+
+
+@needs_curl
+async def test_it_may_be_told_and_go_on(tmp_path):
+    script = "curl -s -m 10 http://elsewhere.example/; curl -s -m 10 http://third.example/; echo on"
+    given = profile("allowed.example", on_denial="continue")
+    done = await run(script, given, tmp_path)
+    assert done.output.text.endswith("on\n")
+    assert done.exit_code == 0
+    assert refusals(done) == {("connect", "elsewhere.example:80"), ("connect", "third.example:80")}
+
+
+DIRECT = """
+import socket, sys
+for family, address in ((socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_INET, ("192.0.2.1", 80)),
+                        (socket.AF_INET6, ("2001:db8::1", 80))):
+    try:
+        socket.create_connection(address, 3).sendall(b"x")
+        print("reached", address)
+    except OSError as error:
+        print("no", error.errno)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+try:
+    s.sendto(b"x", ("192.0.2.1", 53))
+    print("sent")
+except OSError as error:
+    print("no", error.errno)
+"""
+
+
+async def test_there_is_no_way_around_the_proxy(tmp_path):
+    with server() as port:
+        code = DIRECT.replace("PORT", str(port))
+        (tmp_path / "direct.py").write_text(code)
+        given = profile(f"127.0.0.1:{port}", on_denial="continue")
+        done = await run(f"env -i {sys.executable} -S direct.py", given, tmp_path)
+    assert "reached" not in done.output.text
+    assert "sent" not in done.output.text
+    assert done.output.text.count("no ") == 4
+
+
+async def test_each_command_has_a_network_of_its_own(tmp_path):
+    script = (
+        f"{sys.executable} -S -c \"import socket; s=socket.socket(); s.bind(('127.0.0.1', 8765)); "
+        "s.listen(); print('bound')\""
+    )
+    given = profile("allowed.example")
+    async with CommandRunner() as runner:
+        for _ in range(3):
+            done = await runner.run(
+                ["sh", "-c", script], sandbox=Sandbox.from_profile(given), cwd=tmp_path
+            )
+            assert done.output.text == "bound\n"
+
+
+async def test_our_own_socket_is_not_the_commands_to_reuse(tmp_path):
+    """Nobody but the command reaches its way out: outside nothing listens on that port."""
+    async with CommandRunner() as runner:
+        running = runner.run(
+            ["sleep", "0.2"], sandbox=Sandbox.from_profile(profile("a.example")), cwd=tmp_path
+        )
+        done = await running
+    assert done.exit_code == 0
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        assert probe.connect_ex(("127.0.0.1", 3128)) != 0
+
+
+@needs_curl
+async def test_the_model_is_told_host_rule_and_grant(tmp_path, monkeypatch):
+    for name in ("OCTAVO_HOME", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    with server() as port:
+        model = ScriptedModel().calls("exec_command", cmd=fetch(port), login=False)
+        model.calls(
+            "exec_command", cmd=f"echo seen; {fetch(1, 'other.example')}; sleep 30", login=False
+        )
+        model.says("ok")
+        async with Engine.open(model=model, home=tmp_path / "home") as engine:
+            thread = await engine.start_thread(
+                cwd=tmp_path / "work",
+                sandbox=Sandbox.from_profile(profile(f"127.0.0.1:{port}")),
+            )
+            await thread.run("go")
+    reached, refused = model.requests[-1].tool_outputs
+    if "here" not in reached:
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    assert "seen" in refused
+    assert "other.example:1" in refused
+    assert "--allow other.example:1" in refused
