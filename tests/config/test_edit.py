@@ -183,7 +183,8 @@ def test_what_is_set_is_read_back_and_all_else_stays(text, keys, value):
     try:
         after = edited(text, [Edit(keys=keys, value=value)])
     except ConfigError as refused:  # a few shapes of the same table: said, and nothing is written
-        assert "change it by hand" in (refused.hint or "")
+        if refused.hint != "change it by hand":
+            raise
         reject()
     put(before, keys, value)
     assert full(tomllib.loads(after)) == full(before)

@@ -167,7 +167,7 @@ def edited(text: str, edits: Sequence[Edit], shown: str = "config.toml") -> str:
         result = text if same else tomlkit.dumps(document)
         if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
             result = re.sub("(?<!\r)\n", "\r\n", result)
-        if _full(parsed(result, shown)) != _full(wanted):
+        if _full(_again(result)) != _full(wanted):
             raise ValueError("something else would change")
     except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError) as wrong:
         raise ConfigError(
@@ -176,6 +176,14 @@ def edited(text: str, edits: Sequence[Edit], shown: str = "config.toml") -> str:
             hint="change it by hand",
         ) from wrong
     return result
+
+
+def _again(text: str) -> Table:
+    """What was written, read back. Raises ValueError for what is no settings file any more."""
+    try:
+        return parsed(text, "")
+    except ConfigError as wrong:
+        raise ValueError(str(wrong)) from wrong
 
 
 def _change(table: Table, keys: Keys, value: object, merge: Merge, shown: str) -> bool:
