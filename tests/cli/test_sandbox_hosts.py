@@ -43,7 +43,7 @@ def test_wrong_words_are_said_plainly(octavo, words, code, said):
 def test_a_refused_host_is_named_with_the_grant(octavo):
     code = (
         "import os, urllib.request\n"
-        "print(os.environ['HTTP_PROXY'])\n"
+        "print(os.environ['HTTP_PROXY'], flush=True)\n"
         "try:\n    urllib.request.urlopen('http://elsewhere.example/', timeout=5)\n"
         "except OSError as error:\n    print(error)\n"
     )
