@@ -13,7 +13,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("a network of its own for each command: Linux", allow_module_level=True)
 
-from octavo import PermissionProfile, Sandbox
+from octavo import Decision, PermissionProfile, Sandbox
 from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
 from octavo.sandbox.launcher import HOSTS_NOTE
@@ -199,3 +199,69 @@ async def test_the_model_is_told_host_rule_and_grant(tmp_path, monkeypatch):
     assert "seen" in refused
     assert "other.example:1" in refused
     assert "--allow other.example:1" in refused
+
+
+@needs_curl
+@pytest.mark.parametrize("answer", ["deny", "once", "session"])
+async def test_somebody_is_asked_about_a_host_that_is_not_listed(tmp_path, monkeypatch, answer):
+    """An allowed name that does not exist is a 502 of the proxy: it was let through."""
+    for name in ("OCTAVO_HOME", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    asked = []
+
+    async def approve(request):
+        asked.append(request.argv)
+        kinds = {"once": Decision.allow_once, "session": Decision.allow_for_session}
+        return kinds.get(answer, Decision.deny)()
+
+    script = "curl -s -o /dev/null -w '%{http_code}' http://elsewhere.example/"
+    model = ScriptedModel()
+    for _ in range(2):
+        model.calls("exec_command", cmd=script, login=False)
+    model.says("ok")
+    async with Engine.open(model=model, home=tmp_path / "home") as engine:
+        thread = await engine.start_thread(
+            cwd=tmp_path / "work",
+            sandbox=Sandbox.from_profile(profile("allowed.example", on_denial="continue")),
+            approver=approve,
+        )
+        await thread.run("go")
+    outputs = model.requests[-1].tool_outputs
+    if not asked:
+        assert any("000" in one for one in outputs)
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    assert set(asked) == {("network-access", "http://elsewhere.example:80")}
+    assert len(asked) == (1 if answer == "session" else 2)
+    assert all(("403" if answer == "deny" else "502") in one for one in outputs)
+
+
+async def test_a_rule_file_allows_a_host(tmp_path, monkeypatch):
+    for name in ("OCTAVO_HOME", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home" / "rules").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    rule = 'network_rule(host="elsewhere.example", protocol="http", decision="allow")\n'
+    (tmp_path / "home" / "rules" / "mine.rules").write_text(rule)
+    code = (
+        "import urllib.request, urllib.error\n"
+        "for name in ('elsewhere', 'third'):\n"
+        "    try: urllib.request.urlopen(f'http://{name}.example/', timeout=20)\n"
+        "    except urllib.error.HTTPError as error: print(name, error.code)\n"
+        "    except OSError as error: print(name, 'no way out')\n"
+    )
+    (tmp_path / "work" / "ask.py").write_text(code)
+    model = ScriptedModel().calls("exec_command", cmd=f"{sys.executable} ask.py", login=False)
+    model.says("ok")
+    async with Engine.open(model=model, home=tmp_path / "home") as engine:
+        thread = await engine.start_thread(
+            cwd=tmp_path / "work",
+            sandbox=Sandbox.from_profile(profile("allowed.example", on_denial="continue")),
+        )
+        await thread.run("go")
+    (output,) = model.requests[-1].tool_outputs
+    if "no way out" in output:
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    assert "elsewhere 502" in output
+    assert "third 403" in output

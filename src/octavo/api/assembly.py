@@ -24,6 +24,7 @@ from octavo.api.chosen import (
     redactor,
     unreachable_s,
 )
+from octavo.api.hosts import HostQuestions
 from octavo.api.keeping import Audit, checkpoints_for
 from octavo.api.opened import Commands, Opened, refuse
 from octavo.api.options import Given, ThreadOptions
@@ -181,6 +182,9 @@ class Assembly:
         asked = options.approver is not None or hook_answers or self.reviewed
         asked = asked and not options.reviewing
         self.approval = approval_word(self.settings) if asked else "never"
+        self.hosts = HostQuestions(
+            self.ruling, self.common.ids, self.loaded.cwd, asks=self.approval != "never"
+        )
         self.desk = Desk(
             refuse,
             first=() if self.hooks is None else (self.hooks.permit,),
@@ -220,6 +224,7 @@ class Assembly:
             ),
             shell=shell,
             surroundings=self._surroundings(shell),
+            asker=self.hosts,
         )
         if self.apart is not None:
             self.apart.close_in(place, self.profile)
@@ -383,6 +388,7 @@ class Assembly:
         parts = self._parts(place, sessions, self._tools(sessions, more), audit)
         parts.end_commands = commands.end_all if crew is None else ending(commands, crew)
         parts.goals = None if goals is None else goals.keeper
+        self.hosts.approver = parts.approver
         session = loaded_session(parts, self.before)
         if goals is not None:
             goals.begin(session)

@@ -8,13 +8,13 @@ import asyncio
 import itertools
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from octavo.policy.network import Decision, HostPolicy, host_policy
-from octavo.policy.rules import RuleSet
 from octavo.protocol.errors import InternalError
 from octavo.protocol.permissions import NetworkRules, RuleRef
+from octavo.proxy.approvals import Answer, Kind
 from octavo.proxy.env import proxy_variables
 from octavo.proxy.server import NetworkProxy
 from octavo.sandbox.denial import Denial
@@ -23,7 +23,7 @@ from octavo.sandbox.gate import HOST, PORT
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.child import Child
-    from octavo.proxy.approvals import OnMiss
+    from octavo.sandbox.gate import Asker
 
 START_S: Final = 10.0
 GRACE_S: Final = 0.1
@@ -35,8 +35,15 @@ class Outlet:
     """The way out of one command, and what was refused there."""
 
     def __init__(
-        self, network: "ManagedNetwork", identity: str, child: "Child", *, cancels: bool
+        self,
+        network: "ManagedNetwork",
+        identity: str,
+        child: "Child",
+        asker: "Asker | None",
+        *,
+        cancels: bool,
     ) -> None:
+        self.asker = asker
         self._network = network
         self._child = child
         self._began = time.monotonic()
@@ -77,15 +84,10 @@ class Outlet:
 class ManagedNetwork:
     """Implements `octavo.sandbox.gate.Gate`. `close` ends it; made anew by the next command.
 
-    `rules` are the rule files in force; `on_miss` is asked about hosts that are not listed, without
-    it they are refused.
+    A command's own asker is asked about hosts that are not listed; without one they are refused.
     """
 
-    def __init__(
-        self, *, rules: Callable[[], RuleSet] = RuleSet, on_miss: "OnMiss | None" = None
-    ) -> None:
-        self._rules = rules
-        self._on_miss = on_miss
+    def __init__(self) -> None:
         self._proxy: NetworkProxy | None = None
         self._task: asyncio.Task[None] | None = None
         self._outlets: dict[str, Outlet] = {}
@@ -116,9 +118,7 @@ class ManagedNetwork:
         """The proxy lives in one task, from its beginning to its end."""
         try:
             nothing = HostPolicy(enabled=False)  # each command brings its own
-            async with NetworkProxy(
-                nothing, on_miss=self._on_miss, on_denied=self._denied
-            ) as proxy:
+            async with NetworkProxy(nothing, on_miss=self._missed, on_denied=self._denied) as proxy:
                 started.set_result(proxy)
                 await asyncio.Event().wait()
         except Exception as error:
@@ -126,18 +126,21 @@ class ManagedNetwork:
                 raise
             started.set_exception(InternalError(f"the network proxy cannot start: {error}"))
 
-    def policy(self, network: NetworkRules) -> HostPolicy:
-        """What the hosts of a profile come to, with the rule files. Raises ConfigError."""
-        return host_policy(network, self._rules(), askable=self._on_miss is not None)
-
-    def serve(self, gateway: int, profile: "EffectiveProfile", child: "Child") -> Outlet:
+    def serve(
+        self,
+        gateway: int,
+        profile: "EffectiveProfile",
+        child: "Child",
+        asker: "Asker | None" = None,
+    ) -> Outlet:
         """See `Gate`."""
         assert self._proxy is not None
         identity = f"command-{next(self._numbers)}"
-        outlet = Outlet(self, identity, child, cancels=profile.network.on_denial == "cancel")
+        cancels = profile.network.on_denial == "cancel"
+        outlet = Outlet(self, identity, child, asker, cancels=cancels)
         self._outlets[identity] = outlet
         listening = socket.socket(fileno=gateway)
-        self._proxy.open(identity, self.policy(profile.network))
+        self._proxy.open(identity, policy_for(profile.network, asker))
         self._proxy.listen(listening, identity)
         return outlet
 
@@ -148,6 +151,14 @@ class ManagedNetwork:
         ending = asyncio.ensure_future(self._proxy.end(outlet.identity))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
+
+    async def _missed(self, identity: str, refused: Decision) -> Answer:
+        outlet = self._outlets.get(identity)
+        if outlet is None or outlet.asker is None:
+            return Answer(kind="no")
+        decision = await outlet.asker.permit(refused)
+        kinds: Mapping[str, Kind] = {"allow_once": "once", "allow_for_session": "session"}
+        return Answer(kind=kinds.get(decision.kind, "no"))
 
     def _denied(self, identity: str, decision: Decision) -> None:
         outlet = self._outlets.get(identity)
@@ -160,3 +171,10 @@ class ManagedNetwork:
             self._task.cancel()
         self._task = self._proxy = None
         self._outlets.clear()
+
+
+def policy_for(network: NetworkRules, asker: "Asker | None") -> HostPolicy:
+    """What the hosts of a profile come to, with the rule files. Raises ConfigError."""
+    if asker is None:
+        return host_policy(network, askable=False)
+    return host_policy(network, asker.rules(), askable=asker.asks)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
@@ -22,6 +22,9 @@ from octavo.tools.launcher import ProfileAccess, SandboxLauncher
 
 MOST_HASHED: Final = 8 << 20
 """Larger files are not worth the time: nobody reads one whole."""
+
+if TYPE_CHECKING:
+    from octavo.sandbox.gate import Asker
 
 
 class Watched:
@@ -54,12 +57,13 @@ def workspace(
     environment: Mapping[str, str],
     shell: str,
     surroundings: Surroundings,
+    asker: "Asker | None" = None,
 ) -> Workspace:
     """What a session needs to run commands in `cwd` under `profile`."""
     return Workspace(
         cwd=cwd,
         launcher=Watched(
-            SandboxLauncher(launcher, profile, wish=replace(wish, watch_denials=True))
+            SandboxLauncher(launcher, profile, wish=replace(wish, watch_denials=True), asker=asker)
         ),
         access=ProfileAccess(profile),
         environment=dict(environment),

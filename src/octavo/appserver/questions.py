@@ -7,6 +7,7 @@ import msgspec
 
 from octavo.appserver import views
 from octavo.protocol.approvals import (
+    NETWORK_ACCESS,
     ApprovalRequest,
     CommandApproval,
     Decision,
@@ -62,7 +63,7 @@ def asked_about(request: ApprovalRequest) -> CommandExecution | FileChange | Non
     """What a question is about, as the item that clients see before they are asked."""
     id_ = ItemId(request.call_id)
     match request:
-        case CommandApproval(argv=argv, cwd=cwd):
+        case CommandApproval(argv=argv, cwd=cwd) if argv[0] != NETWORK_ACCESS:
             return CommandExecution(id=id_, command=argv, cwd=cwd)
         case PatchApproval(changes=changes):
             return FileChange(id=id_, changes=changes)

@@ -11,7 +11,13 @@ from typing import Final
 import msgspec
 
 from octavo.exec.plain import plain
-from octavo.protocol.approvals import ApprovalRequest, CommandApproval, Decision, McpApproval
+from octavo.protocol.approvals import (
+    NETWORK_ACCESS,
+    ApprovalRequest,
+    CommandApproval,
+    Decision,
+    McpApproval,
+)
 
 Ask = Callable[[str], Awaitable[str]]
 CHOICE: Final = "[y]es once, [a]lways in this thread, {rule}[n]o (and why), [s]top? "
@@ -78,7 +84,9 @@ def rule_of(request: ApprovalRequest) -> tuple[str, ...] | None:
 
 def question(request: ApprovalRequest) -> str:
     """What is to be decided, in full: the exact command or files, and why."""
-    if isinstance(request, CommandApproval):
+    if isinstance(request, CommandApproval) and request.argv[0] == NETWORK_ACCESS:
+        lines = [f"\nMay commands reach {plain(' '.join(request.argv[1:]))}?"]
+    elif isinstance(request, CommandApproval):
         where = "outside the sandbox" if request.escalated else "in the sandbox"
         if request.covers_retry:
             where += " (and again outside it, if the sandbox refuses something)"

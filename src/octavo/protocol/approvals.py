@@ -26,6 +26,10 @@ STATEFUL: Final = frozenset(
 """What changes the meaning of later commands: such a script is remembered as a whole only."""
 
 
+NETWORK_ACCESS: Final = "network-access"
+"""The first word of a question about a host: `network-access https://HOST:PORT` is no command."""
+
+
 class Granular(Struct, frozen=True, kw_only=True):
     """Which kinds of question reach somebody; the others are refused without asking."""
 

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
+    from octavo.policy.network import Decision as Refusal
     from octavo.policy.profile import EffectiveProfile
+    from octavo.policy.rules import RuleSet
     from octavo.process.child import Child
+    from octavo.protocol.approvals import Decision
     from octavo.sandbox.denial import Denial
 
 HOST: Final = "127.0.0.1"
@@ -29,6 +32,23 @@ class Served(Protocol):
         ...
 
 
+class Asker(Protocol):
+    """What a thread says about hosts that its profile does not list."""
+
+    @property
+    def asks(self) -> bool:
+        """Somebody can be asked; else what is not listed is refused."""
+        ...
+
+    def rules(self) -> "RuleSet":
+        """The rule files in force."""
+        ...
+
+    async def permit(self, refused: "Refusal") -> "Decision":
+        """May this host be reached after all?"""
+        ...
+
+
 class Gate(Protocol):
     """Serves the ways out of commands."""
 
@@ -42,7 +62,13 @@ class Gate(Protocol):
         """Before the first command: whatever takes time."""
         ...
 
-    def serve(self, gateway: int, profile: "EffectiveProfile", child: "Child") -> Served:
+    def serve(
+        self,
+        gateway: int,
+        profile: "EffectiveProfile",
+        child: "Child",
+        asker: Asker | None = None,
+    ) -> Served:
         """Serve a command's listening socket, which is the gate's from now on."""
         ...
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.child import Child
     from octavo.process.spec import ProcessSpec
-    from octavo.sandbox.gate import Gate, Served
+    from octavo.sandbox.gate import Asker, Gate, Served
     from octavo.sandbox.wish import Wish
 
 GATES: Final = sys.platform.startswith("linux")
@@ -62,6 +62,7 @@ class Launcher:
         *,
         wish: "Wish",
         limits: tuple[tuple[str, int], ...] = (),
+        asker: "Asker | None" = None,
     ) -> Confined:
         """Start one command; the caller closes `child`.
 
@@ -72,7 +73,7 @@ class Launcher:
             return await unconfined(spec, profile, limits)
         if self._platform is None:
             self._platform = Platform(self._session)
-        confined = await self._served(spec, profile, wish, limits)
+        confined = await self._served(spec, profile, wish, limits, asker)
         if confined is None:
             confined = await self._platform.start(spec, profile, wish, limits=limits)
             hosts = (HOSTS_NOTE,) if is_limited(profile) else ()
@@ -86,6 +87,7 @@ class Launcher:
         profile: "EffectiveProfile",
         wish: "Wish",
         limits: tuple[tuple[str, int], ...],
+        asker: "Asker | None",
     ) -> Confined | None:
         """With a proxy as its only way out; None where no rule asks for that or this machine cannot
         hold it: then the command gets no way out at all."""
@@ -100,7 +102,7 @@ class Launcher:
             confined = await self._platform.start(spec, profile, wish, limits=limits)
         except SandboxUnavailable:
             return None
-        outlet = gate.serve(confined.gateway, profile, confined.child)
+        outlet = gate.serve(confined.gateway, profile, confined.child, asker)
         confined.outlet = outlet
         confined.child = Outletting(confined.child, outlet)
         return confined

@@ -15,6 +15,8 @@ from octavo.sandbox.wish import Wish
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from octavo.sandbox.gate import Asker
+
 
 class SandboxLauncher:
     """Starts commands of one thread under its profile, in a session that stays warm.
@@ -29,7 +31,9 @@ class SandboxLauncher:
         *,
         wish: Wish | None = None,
         limits: "Mapping[str, int] | None" = None,
+        asker: "Asker | None" = None,
     ) -> None:
+        self._asker = asker
         self._platform = platform
         self._profile = profile
         self._wish = wish or Wish(watch_denials=True)
@@ -47,7 +51,7 @@ class SandboxLauncher:
         if escalated:
             return await unconfined(spec, self._profile, ())
         confined = await self._platform.start(
-            spec, self._profile, wish=self._wish, limits=self._limits
+            spec, self._profile, wish=self._wish, limits=self._limits, asker=self._asker
         )
         confined.hints = lambda output: hinted(self._profile, output)
         return confined
