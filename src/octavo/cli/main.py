@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "diff": ("octavo.cli.undo:diff", "Show what a thread changed."),
     "audit": ("octavo.cli.audit:audit", "Check and read the record of what was done."),
     "sandbox": ("octavo.cli.sandbox:command", "Run a command inside the sandbox."),
+    "network": ("octavo.cli.network:command", "Say what rules per host would do."),
     "apply-patch": ("octavo.cli.apply_patch:command", "Change files as a patch says, or none."),
     "demo": (
         "octavo.cli.demo:command",
