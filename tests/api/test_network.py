@@ -261,7 +261,10 @@ async def test_a_rule_file_allows_a_host(tmp_path, monkeypatch):
         )
         await thread.run("go")
     (output,) = model.requests[-1].tool_outputs
+    audits = "".join(file.read_text() for file in (tmp_path / "home").rglob("audit*/**/*.jsonl"))
     if "no way out" in output:
         pytest.skip("commands get no network of their own here (no user namespaces)")
     assert "elsewhere 502" in output
     assert "third 403" in output
+    assert '"host":"elsewhere.example"' in audits
+    assert '"host":"third.example"' in audits

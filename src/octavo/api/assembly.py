@@ -244,6 +244,7 @@ class Assembly:
             redact=None if self.hidden is None else self.hidden.text,
         )
         audit.workspace(place)
+        self.hosts.audit = audit.add
         return audit
 
     def _crew(self) -> Crew | None:

@@ -16,6 +16,7 @@ from octavo.protocol.errors import InternalError
 from octavo.protocol.permissions import NetworkRules, RuleRef
 from octavo.proxy.approvals import Answer, Kind
 from octavo.proxy.env import proxy_variables
+from octavo.proxy.records import Record
 from octavo.proxy.server import NetworkProxy
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.gate import HOST, PORT
@@ -118,7 +119,9 @@ class ManagedNetwork:
         """The proxy lives in one task, from its beginning to its end."""
         try:
             nothing = HostPolicy(enabled=False)  # each command brings its own
-            async with NetworkProxy(nothing, on_miss=self._missed, on_denied=self._denied) as proxy:
+            async with NetworkProxy(
+                nothing, on_miss=self._missed, on_denied=self._denied, on_record=self._recorded
+            ) as proxy:
                 started.set_result(proxy)
                 await asyncio.Event().wait()
         except Exception as error:
@@ -159,6 +162,11 @@ class ManagedNetwork:
         decision = await outlet.asker.permit(refused)
         kinds: Mapping[str, Kind] = {"allow_once": "once", "allow_for_session": "session"}
         return Answer(kind=kinds.get(decision.kind, "no"))
+
+    def _recorded(self, record: Record) -> None:
+        outlet = self._outlets.get(record.execution)
+        if outlet is not None and outlet.asker is not None:
+            outlet.asker.noted(record.decision, record.failure)
 
     def _denied(self, identity: str, decision: Decision) -> None:
         outlet = self._outlets.get(identity)

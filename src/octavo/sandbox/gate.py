@@ -48,6 +48,10 @@ class Asker(Protocol):
         """May this host be reached after all?"""
         ...
 
+    def noted(self, decided: "Refusal", failure: str | None) -> None:
+        """A connection was decided about; `failure`: it was allowed and did not come about."""
+        ...
+
 
 class Gate(Protocol):
     """Serves the ways out of commands."""
