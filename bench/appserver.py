@@ -15,6 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from agent import long_thread
+
 from octavo.testing import ModelServer
 
 OCTAVO = str(Path(sys.executable).parent / "octavo")
@@ -85,6 +89,15 @@ def main() -> int:
         for _ in range(turns):
             times.append(client.turn(thread))
             memory.append(client.resident_mb)
+        resumed = {}
+        long = long_thread(home, work)
+        for turns_too in (False, True):
+            began = time.perf_counter()
+            answer = client.ask("thread/resume", threadId=long, excludeTurns=not turns_too)
+            assert "result" in answer, answer
+            resumed[turns_too] = (time.perf_counter() - began) * 1000
+            client.ask("thread/archive", threadId=long)
+            client.ask("thread/unarchive", threadId=long)
         client.process.stdin.close()
         client.process.wait(30)
         client.process.stdout.close()
@@ -94,6 +107,8 @@ def main() -> int:
         (f"trivial turn, median of {turns}, ms", statistics.median(times)),
         ("resident after 10 turns, MB", memory[min(9, len(memory) - 1)]),
         (f"resident after {turns} turns, MB", memory[-1]),
+        ("thread/resume of 10,000 items, without its turns, ms", resumed[False]),
+        ("thread/resume of 10,000 items, with its turns, ms", resumed[True]),
     ]
     for what, value in rows:
         print(f"| {what} | {value:.1f} |")
