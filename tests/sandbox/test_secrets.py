@@ -54,6 +54,14 @@ def shell(request, octavo, home, workspace):
     return run
 
 
+def test_a_home_with_thousands_of_files_is_no_matter(shell, home):
+    """With Landlock alone each neighbour of something hidden needs a rule of its own."""
+    for number in range(3_000):
+        (home / f"file-{number}").touch()
+    done = shell(f"cat {home}/.gitconfig {home}/file-2999; cat {home}/.npmrc")
+    assert done.stdout == "[user]\n", done.stderr
+
+
 @pytest.mark.parametrize("mode", ["read-only", "workspace-write"])
 @pytest.mark.parametrize("name", STORES)
 def test_no_way_leads_to_a_store(shell, home, workspace, name, mode):

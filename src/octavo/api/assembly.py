@@ -24,13 +24,12 @@ from octavo.api.chosen import (
     redactor,
     unreachable_s,
 )
-from octavo.api.hosts import HostQuestions
 from octavo.api.keeping import Audit, checkpoints_for
 from octavo.api.opened import Commands, Opened, refuse
 from octavo.api.options import Given, ThreadOptions
 from octavo.api.pictures import data_url
 from octavo.api.providers import Clients
-from octavo.api.ruling import Ruling, granular_of
+from octavo.api.ruling import HostQuestions, Ruling, granular_of
 from octavo.api.sandbox import PermissionProfile, Sandbox, settle
 from octavo.api.seldom import (
     asking,

@@ -1,14 +1,17 @@
-"""The rules of one thread: those of its folder, and those an answer adds."""
+"""The rules of one thread: those of its folder, and those an answer adds; questions about hosts."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from octavo.api.opened import refuse
 from octavo.config.rules import allow_prefix, load_rules, rule_files
 from octavo.policy.rules import RuleSet
-from octavo.protocol.approvals import Granular
+from octavo.protocol.approvals import NETWORK_ACCESS, Approver, CommandApproval, Decision, Granular
 from octavo.protocol.errors import OctavoError
+from octavo.protocol.ids import CallId
+from octavo.protocol.seams import Ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
     from octavo.config.schema import Settings
     from octavo.config.settings import Loaded
     from octavo.engine.session import Workspace
+    from octavo.policy.network import Decision as Refusal
 
 UNTIL_MENDED: Final = "until that is mended, no rule allows anything"
 WRITE_S: Final = 10.0
+SCHEMES: Final = {"http": "http", "https_connect": "https", "socks5_tcp": "tcp", "tcp": "tcp"}
 
 
 class Ruling:
@@ -60,6 +65,49 @@ class Ruling:
             self.warn("the rule was not written down in time: it holds for this thread only")
         except OctavoError as error:
             self.warn(f"{error}; the rule holds for this thread only")
+
+
+class HostQuestions:
+    """Implements `octavo.sandbox.gate.Asker`."""
+
+    def __init__(self, ruling: Ruling, ids: Ids, cwd: str, *, asks: bool) -> None:
+        self._ruling = ruling
+        self._ids = ids
+        self._cwd = cwd
+        self.asks = asks
+        self.approver: Approver = refuse
+        self.audit: Callable[[str, dict[str, object]], None] | None = None
+        """Writes down what was reached and what was not."""
+
+    def rules(self) -> RuleSet:
+        """The rule files in force."""
+        return self._ruling()
+
+    def noted(self, decided: "Refusal", failure: str | None) -> None:
+        """For the audit: host, port and verdict, never an address of a page."""
+        if self.audit is None:
+            return
+        facts: dict[str, object] = {
+            "host": decided.host,
+            "port": decided.port,
+            "protocol": decided.protocol,
+            "verdict": "reached" if decided.allowed else "refused",
+            "reason": decided.reason,
+            "rule": None if decided.rule is None else str(decided.rule),
+        }
+        self.audit("host", facts if failure is None else {**facts, "failure": failure})
+
+    async def permit(self, refused: "Refusal") -> Decision:
+        """Ask, once for each execution and host."""
+        target = f"{SCHEMES[refused.protocol]}://{refused.host}:{refused.port}"
+        return await self.approver(
+            CommandApproval(
+                call_id=CallId(f"network_{self._ids.uuid()}"),
+                argv=(NETWORK_ACCESS, target),
+                cwd=self._cwd,
+                because=refused.message,
+            )
+        )
 
 
 def granular_of(settings: "Settings") -> Granular | None:

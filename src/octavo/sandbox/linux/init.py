@@ -16,6 +16,7 @@ from octavo.sandbox.linux.status import PHASES, Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal  # the real module builds enums: 3 ms
+    from collections.abc import Iterable, Iterator
     from typing import NoReturn
 else:
     import _signal
@@ -43,7 +44,7 @@ class Confinement:
         self,
         *,
         abi: int,
-        rules: list[bytes],
+        rules: "Iterable[bytes]",
         filters: "list[sysc.Program]",
         proc: bool,
         own_proc: bool = False,
@@ -82,18 +83,40 @@ def privileges() -> None:
 
 def open_rules(abi: int, allowed: "tuple[tuple[str, str], ...]") -> list[bytes]:
     """Landlock rules for paths; the descriptors stay open. /proc belongs to each command."""
-    rules = []
+    return [open_rule(abi, path, access)[1] for path, access in named(allowed)]
+
+
+def each_rule(abi: int, allowed: "tuple[tuple[str, str], ...]") -> "Iterator[bytes]":
+    """The same one by one, each open only while it is used: a folder may have thousands of names.
+
+    Only where nothing between here and the use changes what the paths mean.
+    """
+    for path, access in named(allowed):
+        try:
+            fd, rule = open_rule(abi, path, access)
+        except FileNotFoundError:
+            if (path, access) in allowed:
+                raise
+            continue  # a neighbour of something hidden has just gone
+        try:
+            yield rule
+        finally:
+            os.close(fd)
+
+
+def named(allowed: "tuple[tuple[str, str], ...]") -> "list[tuple[str, str]]":
+    """The rights that need a rule, written out around what is hidden."""
     hidden = [path for path, access in allowed if access == "none"]
     given = [rule for one in allowed for rule in around(*one, hidden)]
-    for path, access in given:
-        if access in ("proc", "none"):
-            continue
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
-        rules.append(
-            landlock.encode_rule(fd, landlock.rights_for(access, abi, directory=directory))
-        )
-    return rules
+    return [rule for rule in given if rule[1] not in ("proc", "none")]
+
+
+def open_rule(abi: int, path: str, access: str) -> "tuple[int, bytes]":
+    """One right, and the descriptor it is about."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    directory = os.fstat(fd).st_mode & 0o170000 == 0o040000
+    rights = landlock.rights_for(access, abi, directory=directory)
+    return fd, landlock.encode_rule(fd, rights)
 
 
 def around(path: str, access: str, hidden: list[str]) -> "list[tuple[str, str]]":
@@ -124,7 +147,7 @@ def confine(how: Confinement) -> int:
             mount_proc()
         phase = "landlock"
         if how.abi:
-            landlock.restrict(how.abi, [*how.rules, *own_proc_rules(how)])
+            landlock.restrict(how.abi, how.rules, own_proc_rules(how))
         phase = "privileges"
         sysc.drop_capabilities()
         sysc.prctl(sysc.PR_SET_DUMPABLE, 0)

@@ -10,6 +10,10 @@ import sys
 
 assert sys.platform == "linux"
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 from octavo.sandbox.linux.sysc import (
     NR_LANDLOCK_ADD_RULE,
     NR_LANDLOCK_CREATE_RULESET,
@@ -64,8 +68,8 @@ def scopes_signals(version: int) -> bool:
     return version >= 6
 
 
-def restrict(version: int, rules: list[bytes]) -> None:
-    """Give up everything but `rules`, for this process and all it starts. NO_NEW_PRIVS first."""
+def restrict(version: int, *rules: "Iterable[bytes]") -> None:
+    """Give up everything but these rules, for this process and all it starts. NO_NEW_PRIVS first."""
     scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL if scopes_signals(version) else 0
     attributes = word(handled(version))
     if version >= 4:
@@ -74,8 +78,9 @@ def restrict(version: int, rules: list[bytes]) -> None:
         attributes += word(scoped)
     ruleset = call(NR_LANDLOCK_CREATE_RULESET, attributes, len(attributes))
     try:
-        for rule in rules:
-            call(NR_LANDLOCK_ADD_RULE, ruleset, RULE_PATH_BENEATH, rule)
+        for some in rules:
+            for rule in some:
+                call(NR_LANDLOCK_ADD_RULE, ruleset, RULE_PATH_BENEATH, rule)
         call(NR_LANDLOCK_RESTRICT_SELF, ruleset)
     finally:
         os.close(ruleset)

@@ -212,7 +212,7 @@ def without_namespaces(plan: shared.Frozen, command: "shared.Request", fds: "lis
     try:
         os.setsid()
         abi = landlock.abi()
-        rules = init.open_rules(abi, plan.landlock)
+        rules = init.each_rule(abi, plan.landlock)
         init.privileges()
     except OSError as error:
         status.send(fds[3], init.ConfineFailed("landlock", error).record)

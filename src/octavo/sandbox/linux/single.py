@@ -143,7 +143,8 @@ def confine(
 ) -> None:
     abi = landlock.abi() if plan.landlock else 0
     try:
-        rules = init.open_rules(abi, plan.landlock)
+        alone = plan.rung == "landlock"
+        rules = (init.each_rule if alone else init.open_rules)(abi, plan.landlock)
     except OSError as error:
         raise init.ConfineFailed("landlock", error) from error
     try:
