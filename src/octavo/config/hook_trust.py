@@ -117,11 +117,15 @@ def set_trust(home: str, entries: Mapping[str, Entry | None]) -> None:
     """
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415 -- only for changes
 
+    from octavo.config.replacing import locked, replace_file  # noqa: PLC0415 - the same
+
     path = Path(os.path.realpath(Path(home) / MAIN_FILE))
     shown = printable(str(path))
     try:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        _replace(path, edited(before, entries))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(path):
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            replace_file(path, edited(before, entries).encode())
     except (TOMLKitError, ValueError) as wrong:
         raise ConfigError(f"not valid TOML: {wrong}", file=shown) from wrong
     except OSError as wrong:
@@ -174,23 +178,6 @@ def _without_empty(table: dict[str, Any]) -> dict[str, Any]:
     """The same settings without tables that say nothing."""
     hooks = {key: value for key, value in table.get("hooks", {}).items() if value != {}}
     return {**{key: value for key, value in table.items() if key != "hooks"}, "hooks": hooks}
-
-
-def _replace(path: Path, text: str) -> None:
-    """The whole file, or what was there before; with the rights it had."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - the descriptor's file
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def approved(hooks: Iterable[tuple[Hook, str]], cwd: str) -> dict[str, Entry]:

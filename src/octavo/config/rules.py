@@ -5,11 +5,7 @@ is trusted. A file that is wrong is named with its line, and spoils none of the 
 """
 
 import os
-import stat
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +26,6 @@ AMENDED: Final = "default.rules"
 MOST_FILES: Final = 200
 AT_MOST: Final = 1024 * 1024 + 1
 """One byte more than a rule file may have."""
-LOCK_S: Final = 5.0
-RETRY_S: Final = 0.01
 
 
 def rule_files(loaded: "Loaded") -> tuple[str, ...]:
@@ -80,6 +74,8 @@ def allow_prefix(home: str, words: Sequence[str]) -> str | None:
     Nothing is written when the file has that line already. Returns the path, None when it was
     there. Blocks, up to some seconds when another process writes. Raises ConfigError.
     """
+    from octavo.config.replacing import locked  # noqa: PLC0415 - few answers make rules
+
     path = f"{home}/{FOLDER}/{AMENDED}"
     try:
         line = written(words)
@@ -88,7 +84,7 @@ def allow_prefix(home: str, words: Sequence[str]) -> str | None:
     try:
         Path(home, FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         target = os.path.realpath(path)  # a link stays a link
-        with _locked(f"{target}.lock"):
+        with locked(Path(target)):
             return path if _append(target, line) else None
     except OSError as wrong:
         reason = wrong.strerror or str(wrong)
@@ -97,29 +93,19 @@ def allow_prefix(home: str, words: Sequence[str]) -> str | None:
 
 def _append(path: str, line: str) -> bool:
     """The file with one line more, in place of the old one, or no change at all."""
+    from octavo.config.replacing import replace_file  # noqa: PLC0415 - few answers make rules
+
     try:
-        before, mode = read_regular(path, AT_MOST), stat.S_IMODE(Path(path).stat().st_mode)
+        before = read_regular(path, AT_MOST)
     except FileNotFoundError:
-        before, mode = b"", 0o600
+        before = b""
     added = line.encode()
     if added in (row.strip() for row in before.split(b"\n")):
         return False
     if len(before) + len(added) + 2 >= AT_MOST:
         raise OSError("the file is full")
     gap = b"" if not before or before.endswith(b"\n") else b"\n"
-    temporary = Path(f"{path}.{os.getpid()}.new")
-    temporary.unlink(missing_ok=True)  # of a process that died
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(before + gap + added + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(Path(path), before + gap + added + b"\n")
     return True
 
 
@@ -142,49 +128,3 @@ def _read(path: str) -> bytes:
     except OSError as wrong:
         reason = wrong.strerror or str(wrong)
         raise ConfigError(f"cannot be read: {reason}", file=printable(path)) from wrong
-
-
-# ---- the lock ---------------------------------------------------------------------------------
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _take(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """One writer at a time; the system lets go when its process dies. Raises OSError."""
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path, flags, 0o600)
-    try:
-        deadline = time.monotonic() + LOCK_S
-        while not _take(descriptor):
-            if time.monotonic() > deadline:
-                raise TimeoutError("another process holds its lock")
-            _pause()
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _pause() -> None:
-    """A moment, in the thread of whoever amends; nobody else waits here."""
-    import threading  # noqa: PLC0415 - hardly ever needed
-
-    threading.Event().wait(RETRY_S)
