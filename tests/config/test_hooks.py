@@ -1,7 +1,6 @@
 """Hooks from every layer, who may run, and what is said about the rest."""
 
 import json
-import os
 from contextlib import suppress
 
 import pytest
