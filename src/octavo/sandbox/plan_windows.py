@@ -473,7 +473,10 @@ class _Work:
         if present is None:
             return
         if rule.access == "write":
-            owners = any(ace.sid == acl.OWNER_RIGHTS and ace.allow for ace in present.dacl or ())
+            owners = any(
+                ace.sid == acl.OWNER_RIGHTS and ace.allow and ace.bits & ~acl.READ_CONTROL
+                for ace in present.dacl or ()
+            )
             if present.protected or (owners and self.elevated):
                 draft = self.draft(path, rule.origin, 3)
                 draft.guard = self.elevated
