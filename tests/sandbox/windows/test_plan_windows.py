@@ -403,6 +403,18 @@ def test_an_account_cannot_reopen_a_closed_folder_it_owns(reading):
         assert not world.may(TOP + "\\.git", right, reading)
 
 
+@pytest.mark.parametrize("kind", ["private", "world, protected"])
+@pytest.mark.parametrize("reading", READINGS)
+def test_nor_one_that_it_made_with_a_list_of_its_own(reading, kind):
+    world = World(elevated=True)
+    explicit, protected = OWN_LISTS[kind]
+    git = TOP + "\\.git"
+    world.disk.add(git, OFFLINE, explicit=explicit, protected=protected)
+    world.apply([(TOP, "write", "t"), (git, "read", "t")])
+    for right in (acl.WRITE_DAC, acl.WRITE_OWNER, acl.W, acl.DELETE):
+        assert not world.may(git, right, reading)
+
+
 @pytest.mark.parametrize("name", [".git", ".codex", ".agents", ".octavo"])
 @pytest.mark.parametrize("elevated", [False, True])
 def test_a_missing_protected_folder_is_made_closed_before_a_command_can_make_it(elevated, name):

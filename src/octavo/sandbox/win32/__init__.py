@@ -1,0 +1,1 @@
+"""The Windows sandbox with hands: what `octavo.sandbox.windows` decided is carried out here."""
