@@ -15,6 +15,7 @@ BIN = Path(sys.executable).parent
 DEADLINE_S = 1800
 PLACES = ["src", "tests", "tools", "bench"]
 TYPES = ["linux", "darwin", "win32"]
+SKIPPED = 77
 SECOND_LOOK_LINES, SECOND_LOOK_FUNCTION = 600, 60
 
 
@@ -23,8 +24,13 @@ def main() -> int:
     parser.add_argument("--fix", action="store_true", help="repair what can be repaired first")
     parser.add_argument("--all", action="store_true", help="also the slow tests and the wheel")
     parser.add_argument("--no-tests", action="store_true", help="everything but the tests")
+    parser.add_argument(
+        "--windows", action="store_true", help="only the Windows tests, under Wine (Linux)"
+    )
     options = parser.parse_args()
     os.chdir(ROOT)
+    if options.windows:
+        return windows()
     if options.fix:
         run("fix", [str(BIN / "ruff"), "check", "--fix", "-q", *PLACES])
         run("format", [str(BIN / "ruff"), "format", "-q", *PLACES])
@@ -56,6 +62,15 @@ def plan(*, everything: bool, tests: bool) -> list[tuple[str, list[str]]]:
     if everything:
         steps.append(("wheel", [python, "tools/wheel_check.py"]))
     return steps
+
+
+def windows() -> int:
+    """The lane under Wine, with its output as it comes. Skipped is not passed, and says so."""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "tools/windows_lane.py"], timeout=DEADLINE_S)
+    verdict = {0: "ok  ", SKIPPED: "SKIP"}.get(done.returncode, "FAIL")
+    print(f"{verdict} windows tests ({time.monotonic() - began:.1f} s)", flush=True)
+    return 0 if done.returncode == SKIPPED else done.returncode
 
 
 def run(name: str, command: list[str]) -> bool:
