@@ -120,32 +120,36 @@ async def test_it_may_be_told_and_go_on(tmp_path):
 
 
 DIRECT = """
-import socket, sys
-for family, address in ((socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_INET, ("192.0.2.1", 80)),
-                        (socket.AF_INET6, ("2001:db8::1", 80))):
+import socket
+for address in (("127.0.0.1", PORT), ("192.0.2.1", 80), ("2001:db8::1", 80), ("192.0.2.1", 81)):
     try:
-        socket.create_connection(address, 3).sendall(b"x")
-        print("reached", address)
-    except OSError as error:
-        print("no", error.errno)
+        found = socket.create_connection(address, 3)
+        found.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        print("reached" if found.recv(100) else "no")
+    except OSError:
+        print("no")
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 try:
-    s.sendto(b"x", ("192.0.2.1", 53))
-    print("sent")
-except OSError as error:
-    print("no", error.errno)
+    s.sendto(b"x", ("127.0.0.1", DATAGRAMS))
+except OSError:
+    pass
 """
 
 
 async def test_there_is_no_way_around_the_proxy(tmp_path):
-    with server() as port:
+    with server() as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", 0))
+        datagrams.settimeout(0)
         code = DIRECT.replace("PORT", str(port))
+        code = code.replace("DATAGRAMS", str(datagrams.getsockname()[1]))
         (tmp_path / "direct.py").write_text(code)
         given = profile(f"127.0.0.1:{port}", on_denial="continue")
         done = await run(f"env -i {sys.executable} -S direct.py", given, tmp_path)
-    assert "reached" not in done.output.text
-    assert "sent" not in done.output.text
-    assert done.output.text.count("no ") == 4
+        with pytest.raises(BlockingIOError):
+            datagrams.recv(1)
+    assert done.output.text == "no\n" * 4
+    # who knows of no proxy is refused as clearly as who does
+    assert ("connect", "192.0.2.1:80") in refusals(done)
 
 
 async def test_each_command_has_a_network_of_its_own(tmp_path):

@@ -21,6 +21,7 @@ from octavo.process.spec import OutputCaps, Pipes, ProcessSpec, Terminal
 from octavo.protocol.errors import UsageError
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
+from octavo.sandbox.gate import Gate
 from octavo.sandbox.launcher import Launcher, session_for
 
 LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
@@ -102,11 +103,16 @@ class CommandRunner:
     """
 
     def __init__(
-        self, *, environ: Mapping[str, str] | None = None, rungs: tuple[str, ...] | None = None
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        rungs: tuple[str, ...] | None = None,
+        gate: Callable[[], Gate] = managed_network,
     ) -> None:
+        """`gate`: makes who serves rules per host; for tests."""
         self._environ = dict(os.environ if environ is None else environ)
         self._launcher = Launcher(
-            session_for(state_home(self._environ), self._environ, rungs), managed_network
+            session_for(state_home(self._environ), self._environ, rungs), gate
         )
 
     async def __aenter__(self) -> Self:

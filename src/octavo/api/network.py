@@ -8,27 +8,34 @@ import asyncio
 import itertools
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from octavo.policy.network import Decision, HostPolicy, host_policy
 from octavo.protocol.errors import InternalError
 from octavo.protocol.permissions import NetworkRules, RuleRef
 from octavo.proxy.approvals import Answer, Kind
 from octavo.proxy.env import proxy_variables
+from octavo.proxy.names import Names, Resolv, read_resolv, ways
 from octavo.proxy.records import Record
 from octavo.proxy.server import NetworkProxy
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.gate import HOST, PORT
 
 if TYPE_CHECKING:
+    from octavo.policy.addresses import Address
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.child import Child
+    from octavo.proxy.resolve import Resolver
     from octavo.sandbox.gate import Asker
 
 START_S: Final = 10.0
 GRACE_S: Final = 0.1
 """A command that is ended for a refusal has so long to end by itself."""
+RESOLV: Final = "/etc/resolv.conf"
+MOST_RESOLV: Final = 65_536
 NOT_LISTED: Final = RuleRef(text="not on the list of allowed hosts", source="default")
 
 
@@ -41,11 +48,13 @@ class Outlet:
         identity: str,
         child: "Child",
         asker: "Asker | None",
+        names: Names,
         *,
         cancels: bool,
     ) -> None:
         self.asker = asker
         self._network = network
+        self.names = names
         self._child = child
         self._began = time.monotonic()
         self._found: dict[tuple[str, str], Denial] = {}
@@ -57,6 +66,17 @@ class Outlet:
     def denials(self) -> tuple[Denial, ...]:
         """One for each host and port, the oldest first."""
         return tuple(self._found.values())
+
+    def named(self, denials: tuple[Denial, ...]) -> tuple[Denial, ...]:
+        """See `Served`."""
+        return tuple(self._named(one) if one.operation == "connect" else one for one in denials)
+
+    def _named(self, denial: Denial) -> Denial:
+        address, _, port = denial.subject.rpartition(":")
+        target = self.names.target(address, int(port)) if port.isdecimal() else None
+        if target is None or target.host.address is not None:
+            return denial
+        return replace(denial, subject=str(target), grant=f"--allow {target}")
 
     def note(self, decision: Decision) -> None:
         """A refusal. Ends the command where that is wanted."""
@@ -86,9 +106,14 @@ class ManagedNetwork:
     """Implements `octavo.sandbox.gate.Gate`. `close` ends it; made anew by the next command.
 
     A command's own asker is asked about hosts that are not listed; without one they are refused.
+    `resolver` and `public` (addresses that count as public) are for tests.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, resolver: "Resolver | None" = None, public: "Collection[Address]" = ()
+    ) -> None:
+        self._resolver, self._public = resolver, public
+        self._resolv = Resolv()
         self._proxy: NetworkProxy | None = None
         self._task: asyncio.Task[None] | None = None
         self._outlets: dict[str, Outlet] = {}
@@ -106,6 +131,12 @@ class ManagedNetwork:
             given=environment,
         )
 
+    def ways(self, profile: "EffectiveProfile", asker: "Asker | None" = None) -> tuple[str, ...]:
+        """See `Gate`. Programs that know of no proxy find their way, too: names lead to sockets."""
+        self._resolv = look_up_resolv()
+        caught = ways(policy_for(profile.network, asker), self._resolv)
+        return (f"tcp {HOST} {PORT}", *caught)
+
     async def ready(self) -> None:
         """Start the proxy, if it does not run. Raises InternalError."""
         if self._proxy is not None and self._task is not None and not self._task.done():
@@ -120,7 +151,12 @@ class ManagedNetwork:
         try:
             nothing = HostPolicy(enabled=False)  # each command brings its own
             async with NetworkProxy(
-                nothing, on_miss=self._missed, on_denied=self._denied, on_record=self._recorded
+                nothing,
+                on_miss=self._missed,
+                on_denied=self._denied,
+                on_record=self._recorded,
+                resolver=self._resolver,
+                public=self._public,
             ) as proxy:
                 started.set_result(proxy)
                 await asyncio.Event().wait()
@@ -131,7 +167,7 @@ class ManagedNetwork:
 
     def serve(
         self,
-        gateway: int,
+        gateway: tuple[int, ...],
         profile: "EffectiveProfile",
         child: "Child",
         asker: "Asker | None" = None,
@@ -140,11 +176,15 @@ class ManagedNetwork:
         assert self._proxy is not None
         identity = f"command-{next(self._numbers)}"
         cancels = profile.network.on_denial == "cancel"
-        outlet = Outlet(self, identity, child, asker, cancels=cancels)
+        policy = policy_for(profile.network, asker)
+        names = Names(policy, self._resolv.search)
+        outlet = Outlet(self, identity, child, asker, names, cancels=cancels)
         self._outlets[identity] = outlet
-        listening = socket.socket(fileno=gateway)
-        self._proxy.open(identity, policy_for(profile.network, asker))
-        self._proxy.listen(listening, identity)
+        self._proxy.open(identity, policy)
+        first, *caught = (socket.socket(fileno=fd) for fd in gateway)
+        self._proxy.listen(first, identity)
+        for one in caught:
+            self._proxy.capture(one, identity, names)
         return outlet
 
     def forget(self, outlet: Outlet) -> None:
@@ -179,6 +219,15 @@ class ManagedNetwork:
             self._task.cancel()
         self._task = self._proxy = None
         self._outlets.clear()
+
+
+def look_up_resolv() -> Resolv:
+    """Whom programs ask for addresses on this machine."""
+    try:
+        with open(RESOLV, encoding="utf-8", errors="replace") as file:
+            return read_resolv(file.read(MOST_RESOLV))
+    except OSError:
+        return Resolv()
 
 
 def policy_for(network: NetworkRules, asker: "Asker | None") -> HostPolicy:

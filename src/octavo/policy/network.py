@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from octavo.policy.addresses import LOCAL_KINDS, Address, carried, kind_of
 from octavo.policy.hosts import (
+    Host,
     HostError,
     Pattern,
     PatternList,
@@ -143,6 +144,15 @@ class HostPolicy:
                 text = network_rule(rule.host, rule.protocol, rule.decision, rule.port)
                 return RuleRef(text=text, source="config", file=rule.file or None, line=rule.line)
         return None
+
+    def ruled_ports(self) -> list[tuple[Host, int]]:
+        """Hosts that a rule allows on one port."""
+        return [
+            (read_host(name), rule.port)
+            for name, rules in self._rules.items()
+            for rule in rules
+            if rule.decision == "allow" and rule.port is not None
+        ]
 
     def allows(self, target: Target, protocol: Protocol, *, exact: bool = False) -> RuleRef | None:
         """The entry or rule that lets a target through; `exact`: one that names it alone."""

@@ -19,11 +19,13 @@ from octavo.policy.network import HostPolicy, judge
 from octavo.protocol.errors import UsageError
 from octavo.proxy import answers
 from octavo.proxy.approvals import Answer, Approvals, OnMiss
+from octavo.proxy.captured import serve_captured, serve_names
 from octavo.proxy.channel import Interceptor
 from octavo.proxy.execution import Execution
 from octavo.proxy.front import Front
 from octavo.proxy.gate import Gate, Ledger, OnDenied, OnRecord
 from octavo.proxy.limits import LIMITS, Limits
+from octavo.proxy.names import Names
 from octavo.proxy.parent import Parents
 from octavo.proxy.records import Record
 from octavo.proxy.resolve import Resolver, SystemResolver
@@ -142,6 +144,25 @@ class NetworkProxy:
         owner = self._shared if execution is None else execution.tasks
         owner.add(task)
         task.add_done_callback(owner.discard)
+
+    def capture(self, sock: socket.socket, identity: str, names: Names) -> None:
+        """Serve a socket inside a command's network: questions for names, or connections to what
+        `names` gave out. The proxy owns and closes it from now on."""
+        execution = self._known(identity)
+        sock.settimeout(0)
+
+        def take(caught: socket.socket, target: Target) -> None:
+            caught.settimeout(0)
+            self._take(caught, execution, None, target)
+
+        if sock.type == socket.SOCK_DGRAM:
+            work = serve_names(sock, names)
+        else:
+            work = serve_captured(sock, names, take)
+        task = self._spawn(work, f"capture for {identity}")
+        task.add_done_callback(lambda _: sock.close())
+        execution.tasks.add(task)
+        task.add_done_callback(execution.tasks.discard)
 
     def serve(self, sock: socket.socket, identity: str, target: Target | None = None) -> None:
         """Serve one connection of a command; the proxy owns and closes the socket.

@@ -26,12 +26,12 @@ class Confined:
         notes: tuple[str, ...] = (),
         denials: "Callable[[], tuple[Denial, ...]]" = tuple,
         reached: "Callable[[], str | None] | None" = None,
-        gateway: int = -1,
+        gateway: tuple[int, ...] = (),
     ) -> None:
         self.outlet: Served | None = None
         """Serves its way out, where a proxy is that."""
         self.gateway = gateway
-        """A listening socket that is the command's only way out; whoever serves it owns it."""
+        """Sockets that are the command's only ways out; whoever serves them owns them."""
         self._reached = reached
         self.hints: Callable[[str], tuple[Denial, ...]] = no_hints
         """What the output of a command that failed tells of refusals nobody reported."""
@@ -49,5 +49,6 @@ class Confined:
 
     def denials(self) -> "tuple[Denial, ...]":
         """What was refused; complete once the command is gone."""
-        outside = () if self.outlet is None else self.outlet.denials()
-        return (*self._denials(), *outside)
+        if self.outlet is None:
+            return self._denials()
+        return (*self.outlet.named(self._denials()), *self.outlet.denials())

@@ -5,7 +5,7 @@ a missing file, a folder of somebody else's or a port nobody listens on are ordi
 Words in a command's output are never looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -126,12 +126,20 @@ class Judge:
     """Turns attempts into records; the same operation on the same subject is one record."""
 
     def __init__(
-        self, profile: "EffectiveProfile", *, uid: int, name_service_cache: bool = False
+        self,
+        profile: "EffectiveProfile",
+        *,
+        uid: int,
+        name_service_cache: bool = False,
+        waited: Collection[int] | None = None,
     ) -> None:
         self.profile = profile
         self.uid = uid
         self.name_service_cache = name_service_cache
         """A cache listens on this host; without one, glibc's question to it is no loss."""
+        self.waited = waited
+        """Ports on which a proxy waits in the command's own network, and tells by itself; None: it
+        has no proxy."""
         self.found: dict[tuple[str, str], Denial] = {}
         self.closed = frozenset(r.path for r in profile.rules if r.access is Access.READ)
 
@@ -219,10 +227,14 @@ class Judge:
     # ---- network and kernel -----------------------------------------------------------------
 
     def _connect(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
-        address = parse_address(attempt.address)
+        address = parse_address(attempt.address, stand_ins=self.waited is not None)
         if address is None:
             return None
-        return "connect", address, self.profile.network.ref, "--network on"
+        if self.waited is None:
+            return "connect", address, self.profile.network.ref, "--network on"
+        if int(address.rpartition(":")[2]) in self.waited:
+            return None
+        return "connect", address, self.profile.network.ref, f"--allow {address}"
 
     def _kernel(self, attempt: Attempt) -> "tuple[Operation, str, RuleRef, str] | None":
         name = attempt.name
@@ -257,6 +269,8 @@ class Judge:
         return "socket", subject, FILTER, grant
 
 
+STAND_IN, STAND_IN_BITS = 64, 0xC0
+"""The second byte of an address that stands for a name, see `octavo.proxy.names`."""
 MAPPED: Final = bytes(10) + b"\xff\xff"
 FILTER: Final = RuleRef(text="system calls that leave the sandbox are refused", source="preset")
 
@@ -345,19 +359,24 @@ def folder_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 
 
-def parse_address(data: bytes) -> str | None:
-    """`host:port` of a socket address that is not this host's loopback; None for all others."""
+def parse_address(data: bytes, *, stand_ins: bool = False) -> str | None:
+    """`host:port` of a socket address that is not this host's loopback; None for all others.
+
+    `stand_ins`: those of loopback that stand for names (127.64.0.0/10) are no loopback.
+    """
     if len(data) < 4:
         return None
     family = int.from_bytes(data[:2], "little")
     port = int.from_bytes(data[2:4], "big")
     if family == AF_INET and len(data) >= 8:
         host = ".".join(str(part) for part in data[4:8])
-        return None if host.startswith("127.") or host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
+        own = data[4] == 127 and not (stand_ins and data[5] & STAND_IN_BITS == STAND_IN)
+        return None if own or host == "0.0.0.0" else f"{host}:{port}"  # noqa: S104 - compared
     if family == AF_INET6 and len(data) >= 24:
         raw = data[8:24]
         if raw[:12] == MAPPED:  # a socket of version 6 that speaks version 4
-            return parse_address(AF_INET.to_bytes(2, "little") + data[2:4] + raw[12:])
+            inner = AF_INET.to_bytes(2, "little") + data[2:4] + raw[12:]
+            return parse_address(inner, stand_ins=stand_ins)
         if raw in (bytes(16), bytes(15) + b"\x01"):
             return None
         groups = [f"{int.from_bytes(raw[i : i + 2], 'big'):x}" for i in range(0, 16, 2)]

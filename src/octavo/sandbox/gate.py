@@ -1,7 +1,7 @@
 """Who serves the one way out of a command whose profile names hosts: a seam, filled by the api.
 
-The sandbox makes a network for the command with nothing in it but a listening socket; whoever is
-given here decides about each connection that comes in on it.
+The sandbox makes a network for the command with nothing in it but waiting sockets; whoever is
+given here decides about each connection that comes in on them.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,10 @@ class Served(Protocol):
 
     def denials(self) -> "tuple[Denial, ...]":
         """What was refused so far."""
+        ...
+
+    def named(self, denials: "tuple[Denial, ...]") -> "tuple[Denial, ...]":
+        """What others saw, with names in place of addresses that stand for them."""
         ...
 
     def end(self) -> None:
@@ -62,18 +66,22 @@ class Gate(Protocol):
         """What makes programs take the way out; joins the command's environment."""
         ...
 
+    def ways(self, profile: "EffectiveProfile", asker: Asker | None = None) -> tuple[str, ...]:
+        """Where to wait inside: "tcp ADDRESS PORT" or "udp ADDRESS PORT", the proxy's own first."""
+        ...
+
     async def ready(self) -> None:
         """Before the first command: whatever takes time."""
         ...
 
     def serve(
         self,
-        gateway: int,
+        gateway: tuple[int, ...],
         profile: "EffectiveProfile",
         child: "Child",
         asker: Asker | None = None,
     ) -> Served:
-        """Serve a command's listening socket, which is the gate's from now on."""
+        """Serve a command's sockets, which are the gate's from now on, in the order of `ways`."""
         ...
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.confined import Confined
-from octavo.sandbox.request import has_gateway, is_limited
+from octavo.sandbox.request import is_limited, takes_gateway
 from octavo.sandbox.session import RUNGS, Session
 
 if sys.platform == "linux":
@@ -91,13 +91,13 @@ class Launcher:
     ) -> Confined | None:
         """With a proxy as its only way out; None where no rule asks for that or this machine cannot
         hold it: then the command gets no way out at all."""
-        wish = replace(wish, gateway=True)
-        if self._make_gate is None or not GATES or not has_gateway(profile, wish):
+        if self._make_gate is None or not GATES or not takes_gateway(profile):
             return None
         assert self._platform is not None
         gate = self._gate = self._gate or self._make_gate()
         await gate.ready()
         spec = replace(spec, env={**spec.env, **gate.variables(profile, spec.env)})
+        wish = replace(wish, gateway=gate.ways(profile, asker))
         try:
             confined = await self._platform.start(spec, profile, wish, limits=limits)
         except SandboxUnavailable:

@@ -50,13 +50,13 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         devices=wish.devices,
         stand_ins=stand_ins(profile),
         overlay=wish.overlay,
-        gateway=has_gateway(profile, wish),
+        gateway=wish.gateway if takes_gateway(profile) else (),
     )
 
 
-def has_gateway(profile: "EffectiveProfile", wish: "Wish") -> bool:
-    """Is a proxy the only way out? Somebody offers one, and the profile names hosts."""
-    return wish.gateway and profile.network.enabled and is_limited(profile)
+def takes_gateway(profile: "EffectiveProfile") -> bool:
+    """Is a proxy the only way out, where somebody offers one? The profile names hosts."""
+    return profile.network.enabled and is_limited(profile)
 
 
 def layers(overlay: "tuple[str, str, str]") -> str:

@@ -76,11 +76,11 @@ class Policy:
         devices: "tuple[str, ...]" = (),
         stand_ins: "dict[str, str] | None" = None,
         overlay: "tuple[str, str, str] | None" = None,
-        gateway: bool = False,
+        gateway: "tuple[str, ...]" = (),
     ) -> None:
         self.gateway = gateway
-        """With network "off": each command has a network of its own, and its only way out is a
-        listening socket in there that is handed to us."""
+        """With network "off": each command has a network of its own, and its only ways out are
+        sockets in there that are handed to us: "tcp ADDRESS PORT", "udp ADDRESS PORT"."""
         self.overlay = overlay
         """(folder, upper, work): what is changed in the folder goes into `upper` instead."""
         self.stand_ins = stand_ins or {}

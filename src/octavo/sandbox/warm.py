@@ -301,7 +301,7 @@ class Platform:
             policy = policy_of(profile, wish)
         except Refused as refusal:
             raise SandboxUnavailable(str(refusal), hint=refusal.remedy) from refusal
-        judge = new_judge(profile) if policy.notify else None
+        judge = new_judge(profile, policy.gateway) if policy.notify else None
         child = await self._warm.start(spec, policy, judge=judge, limits=limits)
         weaker = tuple(f"this machine cannot hold: {what}" for what in child.plan.weaker)
         return Confined(
@@ -320,10 +320,11 @@ class Platform:
 NAME_SERVICE_CACHES: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
 
 
-def new_judge(profile: "EffectiveProfile") -> Judge:
-    """A judge for one command of this user on this host."""
+def new_judge(profile: "EffectiveProfile", ways: tuple[str, ...] = ()) -> Judge:
+    """A judge for one command of this user on this host. `ways`: where a proxy waits."""
     cache = any(os.path.exists(path) for path in NAME_SERVICE_CACHES)
-    return Judge(profile, uid=os.getuid(), name_service_cache=cache)
+    waited = frozenset(int(way.rpartition(" ")[2]) for way in ways) if ways else None
+    return Judge(profile, uid=os.getuid(), name_service_cache=cache, waited=waited)
 
 
 class RungFailed(Exception):  # noqa: N818 - the ladder goes on or stops
@@ -386,12 +387,12 @@ class ConfinedChild:
         """How it is confined."""
         return self._built.plan
 
-    def take_gateway(self) -> int:
-        """The listening socket that is its only way out, the caller's from now on; -1: none."""
+    def take_gateway(self) -> tuple[int, ...]:
+        """The sockets that are its only ways out, the caller's from now on."""
         if self._spawned is None:
-            return -1
-        found, self._spawned.gateway = self._spawned.gateway, -1
-        return found
+            return ()
+        found, self._spawned.gateway = self._spawned.gateway, []
+        return tuple(found)
 
     def reached(self) -> str | None:
         """The limit of its control group that it ran into: "memory", "processes", or None."""

@@ -11,7 +11,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     strict_network: bool = False
     """Refuse every socket instead of offering a private loopback."""
-    gateway: bool = False
-    """A proxy serves what the profile's rules per host allow: the command's only way out. Linux."""
+    gateway: tuple[str, ...] = ()
+    """A proxy serves what the profile's rules per host allow, where it waits at these places: the
+    command's only ways out. See `gate.Gate.ways`. Linux."""
     overlay: tuple[str, str, str] | None = None
     """(folder, upper, work): commands see `folder` with what they change kept in `upper`. Linux."""

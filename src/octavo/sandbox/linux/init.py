@@ -48,10 +48,10 @@ class Confinement:
         filters: "list[sysc.Program]",
         proc: bool,
         own_proc: bool = False,
-        gateway: bool = False,
+        gateway: "tuple[str, ...]" = (),
     ) -> None:
         self.gateway = gateway
-        """Each command has a network of its own; see `gateway.open_gateway`."""
+        """Each command has a network of its own, with these ways out; see `gateway.open_gateway`."""
         self.abi = abi
         self.rules = rules
         """Landlock rules on open descriptors."""

@@ -185,7 +185,7 @@ class Spawned:
         self.started = rung != "bubblewrap"
         self.terminal = -1
         self.listener = -1
-        self.gateway = -1
+        self.gateway: list[int] = []
 
     def read(self) -> "Record | None":
         """The next news, blocking; None when the sandbox died without a word.
@@ -200,7 +200,7 @@ class Spawned:
             elif record.index == HANDED_LISTENER:
                 self.listener = fds.pop(0)
             elif record.index == HANDED_GATEWAY:
-                self.gateway = fds.pop(0)
+                self.gateway.append(fds.pop(0))
         for fd in fds:
             os.close(fd)
         if record is not None and record.index == status.INSIDE:
@@ -233,10 +233,11 @@ class Spawned:
 
     def close(self) -> None:
         self.report.close()
-        for fd in (self.pidfd, self.terminal, self.listener, self.gateway):
+        for fd in (self.pidfd, self.terminal, self.listener, *self.gateway):
             if fd >= 0:
                 os.close(fd)
-        self.pidfd = self.terminal = self.listener = self.gateway = -1
+        self.pidfd = self.terminal = self.listener = -1
+        self.gateway = []
 
 
 def hand_over(

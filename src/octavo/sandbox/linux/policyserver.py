@@ -138,7 +138,7 @@ def start_inside(
         ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
         if ready.gateway:
-            relay_child.hand_over(report, relay_child.HANDED_GATEWAY, gateway.open_gateway())
+            gateway.hand_over(report, gateway.open_gateway(ready.gateway))
         if command[4]:  # a terminal of its own, so a session of its own
             os.setsid()
             relay_child.confine(ready, report, (0, 1, 2))
@@ -185,14 +185,13 @@ def wait_inside(channel: "_socket.socket", ready: "init.Confinement") -> "NoRetu
     try:
         ear = init.Ear(ignored_by_us=IGNORED_BY_US)
         sysc.prctl(sysc.PR_SET_PDEATHSIG, sysc.SIGKILL)
-        way_out = gateway.open_gateway() if ready.gateway else -1
+        ways_out = gateway.open_gateway(ready.gateway) if ready.gateway else []
         listener = init.confine(ready)
         status.send(channel.fileno(), Record(status.READY))
         value, fds = wire.receive(channel)
         if value is None:
             os._exit(0)
-        if way_out >= 0:
-            relay_child.hand_over(fds[3], relay_child.HANDED_GATEWAY, way_out)
+        gateway.hand_over(fds[3], ways_out)
         if listener >= 0:
             relay_child.hand_over(fds[3], relay_child.HANDED_LISTENER, listener)
         request: shared.Request = value  # type: ignore[assignment]  # from our own side

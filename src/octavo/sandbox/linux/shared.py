@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         nested: bool
         notify: bool
         reads: bool
-        gateway: bool
+        gateway: tuple[str, ...]
 
 
 BASE_NAMESPACES = sysc.CLONE_NEWNS | sysc.CLONE_NEWIPC | sysc.CLONE_NEWPID
@@ -56,7 +56,7 @@ class Frozen:
         self.nested: bool
         self.notify: bool
         self.reads: bool
-        self.gateway: bool
+        self.gateway: tuple[str, ...]
         for name, value in zip(FIELDS, fields, strict=True):
             setattr(self, name, value)
 
