@@ -1,4 +1,4 @@
-"""Install the published clients that the tests in tests/sdk try Octavo with, into .sdks.
+"""Install the published programs that the tests try Octavo with, into .sdks.
 
 None becomes a dependency. Where their registries cannot be reached, or there is no Node, those
 tests are skipped and say so. Runs in a moment when nothing is missing.
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SDKS = ROOT / ".sdks"
 PYTHON = ("openai-codex==0.163.0", "pydantic>=2,<3", "packaging")
 NODE = "@openai/codex-sdk@0.163.0"
+UV = "uv==0.13.9"
 INSPECTOR = "@modelcontextprotocol/inspector@1.0.3"
 """The newest that runs on Node 20; it asks for 22 and works all the same."""
 DEADLINE_S = 300
@@ -24,11 +25,12 @@ def main() -> int:
         ("python", python_client),
         ("node", node_client),
         ("inspector", inspector),
+        ("uv", installer),
     ):
         if (SDKS / name / "ready").exists():
             continue
         problem = install(SDKS / name)
-        print(f"{name} client: {problem or 'installed'}", flush=True)
+        print(f"{name}: {problem or 'installed'}", flush=True)
         if problem is None:
             (SDKS / name / "ready").write_text("")
     return 0
@@ -48,6 +50,12 @@ def node_client(folder: Path) -> str | None:
 def inspector(folder: Path) -> str | None:
     """The official inspector of MCP servers, for its command line."""
     return node_package(folder, INSPECTOR)
+
+
+def installer(folder: Path) -> str | None:
+    """Not a client of ours: a program whose traffic the tests of the network look at."""
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "install"]
+    return run([*pip, "--target", str(folder), UV])
 
 
 def node_package(folder: Path, package: str) -> str | None:
