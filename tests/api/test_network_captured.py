@@ -24,7 +24,9 @@ TABLE = {"ok.test": [[HERE]], "other.test": [[HERE]], "deep.sub.test": [[HERE]]}
 
 def network():
     """Names of a table, which all are on this machine and count as public."""
-    return ManagedNetwork(resolver=ScriptedResolver(TABLE), public=(read_address(HERE),))
+    return ManagedNetwork(
+        "/nowhere", resolver=ScriptedResolver(TABLE), public=(read_address(HERE),)
+    )
 
 
 async def says_who(reader, writer):

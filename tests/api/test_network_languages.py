@@ -149,7 +149,7 @@ async def place(tmp_path):
     folder.mkdir()
     table = {"ok.test": [[HERE]], "other.test": [[HERE]]}
     gate = functools.partial(
-        ManagedNetwork, resolver=ScriptedResolver(table), public=(read_address(HERE),)
+        ManagedNetwork, "/nowhere", resolver=ScriptedResolver(table), public=(read_address(HERE),)
     )
     authority = Interception()
     (folder / "ca.pem").write_bytes(authority.certificate)

@@ -107,12 +107,13 @@ class CommandRunner:
         *,
         environ: Mapping[str, str] | None = None,
         rungs: tuple[str, ...] | None = None,
-        gate: Callable[[], Gate] = managed_network,
+        gate: Callable[[], Gate] | None = None,
     ) -> None:
         """`gate`: makes who serves rules per host; for tests."""
         self._environ = dict(os.environ if environ is None else environ)
+        home = state_home(self._environ)
         self._launcher = Launcher(
-            session_for(state_home(self._environ), self._environ, rungs), gate
+            session_for(home, self._environ, rungs), gate or managed_network(home)
         )
 
     async def __aenter__(self) -> Self:

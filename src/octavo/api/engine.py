@@ -98,7 +98,7 @@ class Engine:
             clock=clock,
             ids=ids or SystemIds(),
             store=store or DiskStore(folder, now_ms=clock.now_ms),
-            launcher=Launcher(session_for(folder, outside, rungs), managed_network),
+            launcher=Launcher(session_for(folder, outside, rungs), managed_network(folder)),
         )
         problem: BaseException | None = None
         try:

@@ -3,11 +3,17 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from octavo.api.network import ManagedNetwork
 
 
-def managed_network() -> "ManagedNetwork":
-    """A proxy that nobody asks: what is not listed is refused."""
-    from octavo.api.network import ManagedNetwork  # noqa: PLC0415 - see above
+def managed_network(home: str) -> "Callable[[], ManagedNetwork]":
+    """Makes a proxy that nobody asks: what is not listed is refused. `home`: Octavo's own folder."""
 
-    return ManagedNetwork()
+    def made() -> "ManagedNetwork":
+        from octavo.api.network import ManagedNetwork  # noqa: PLC0415 - see above
+
+        return ManagedNetwork(f"{home}/proxy")
+
+    return made

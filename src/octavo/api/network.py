@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -17,17 +17,18 @@ from octavo.policy.network import Decision, HostPolicy, host_policy
 from octavo.protocol.errors import InternalError
 from octavo.protocol.permissions import NetworkRules, RuleRef
 from octavo.proxy.approvals import Answer, Kind
-from octavo.proxy.env import proxy_variables
+from octavo.proxy.env import bundle_variables, given_bundles, proxy_variables
 from octavo.proxy.names import Names, Resolv, read_resolv, ways
 from octavo.proxy.records import Record
 from octavo.proxy.server import NetworkProxy
 from octavo.sandbox.denial import Denial
-from octavo.sandbox.gate import HOST, PORT
+from octavo.sandbox.gate import HOST, PORT, Offer
 
 if TYPE_CHECKING:
     from octavo.policy.addresses import Address
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.child import Child
+    from octavo.proxy.mitm import Interception
     from octavo.proxy.resolve import Resolver
     from octavo.sandbox.gate import Asker
 
@@ -37,6 +38,13 @@ GRACE_S: Final = 0.1
 RESOLV: Final = "/etc/resolv.conf"
 MOST_RESOLV: Final = 65_536
 NOT_LISTED: Final = RuleRef(text="not on the list of allowed hosts", source="default")
+
+
+def new_interception() -> "Interception":
+    """Raises SandboxUnavailable where the library for it is missing."""
+    from octavo.proxy.mitm import Interception  # noqa: PLC0415 - only limited mode needs it
+
+    return Interception()
 
 
 class Outlet:
@@ -106,12 +114,21 @@ class ManagedNetwork:
     """Implements `octavo.sandbox.gate.Gate`. `close` ends it; made anew by the next command.
 
     A command's own asker is asked about hosts that are not listed; without one they are refused.
-    `resolver` and `public` (addresses that count as public) are for tests.
+    `folder`: where files of roots go, for programs in limited mode. `resolver`, `public` (addresses
+    that count as public) and `interception` are for tests.
     """
 
     def __init__(
-        self, *, resolver: "Resolver | None" = None, public: "Collection[Address]" = ()
+        self,
+        folder: str,
+        *,
+        resolver: "Resolver | None" = None,
+        public: "Collection[Address]" = (),
+        interception: "Callable[[], Interception]" = new_interception,
     ) -> None:
+        self._folder = folder
+        self._new_interception = interception
+        self._interception: Interception | None = None
         self._resolver, self._public = resolver, public
         self._resolv = Resolv()
         self._proxy: NetworkProxy | None = None
@@ -120,24 +137,42 @@ class ManagedNetwork:
         self._numbers = itertools.count(1)
         self._endings: set[asyncio.Task[None]] = set()
 
-    def variables(
-        self, profile: "EffectiveProfile", environment: Mapping[str, str]
-    ) -> dict[str, str]:
-        """See `Gate`."""
-        return proxy_variables(
-            host=HOST,
-            port=PORT,
-            local_binding=profile.network.local_binding,
-            given=environment,
-        )
-
-    def ways(self, profile: "EffectiveProfile", asker: "Asker | None" = None) -> tuple[str, ...]:
+    async def offer(
+        self,
+        profile: "EffectiveProfile",
+        environment: Mapping[str, str],
+        asker: "Asker | None" = None,
+    ) -> Offer:
         """See `Gate`. Programs that know of no proxy find their way, too: names lead to sockets."""
         self._resolv = look_up_resolv()
         caught = ways(policy_for(profile.network, asker), self._resolv)
-        return (f"tcp {HOST} {PORT}", *caught)
+        await self._ready()
+        found = proxy_variables(
+            host=HOST,
+            port=PORT,
+            captured=True,
+            local_binding=profile.network.local_binding,
+            given=environment,
+        )
+        readable: tuple[str, ...] = ()
+        if profile.network.mode == "limited":
+            trusted = await self._trusted(environment)
+            found |= trusted
+            readable = tuple(dict.fromkeys(trusted.values()))
+        return Offer(ways=(f"tcp {HOST} {PORT}", *caught), variables=found, readable=readable)
 
-    async def ready(self) -> None:
+    async def _trusted(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Variables that make programs trust the authority of this process, which looks into TLS.
+
+        Raises SandboxUnavailable where the library for that is missing, ConfigError.
+        """
+        assert self._proxy is not None
+        if self._interception is None:
+            self._interception = await asyncio.to_thread(self._new_interception)
+        self._proxy.look_inside(self._interception)
+        return await asyncio.to_thread(roots, self._interception, self._folder, environment)
+
+    async def _ready(self) -> None:
         """Start the proxy, if it does not run. Raises InternalError."""
         if self._proxy is not None and self._task is not None and not self._task.done():
             return
@@ -219,6 +254,16 @@ class ManagedNetwork:
             self._task.cancel()
         self._task = self._proxy = None
         self._outlets.clear()
+
+
+def roots(
+    interception: "Interception", folder: str, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables for files of roots. Blocks for some milliseconds. Raises ConfigError."""
+    from octavo.proxy.mitm import bundles  # noqa: PLC0415 - as above
+
+    common, own = bundles(interception, folder, given_bundles(environment))
+    return bundle_variables(common, own)
 
 
 def look_up_resolv() -> Resolv:

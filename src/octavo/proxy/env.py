@@ -44,13 +44,15 @@ def proxy_variables(
     credentials: tuple[str, str] | None = None,
     local_binding: bool = False,
     socks: bool = True,
+    captured: bool = False,
     platform: Literal["linux", "darwin", "win32"] = "linux",
     given: Mapping[str, str],
 ) -> dict[str, str]:
     """What to set in a command's environment, beside what is `given` there already.
 
     `local_binding`: local addresses are reached directly. The way to use ssh is only added where
-    nothing is given. Credentials end up in the addresses, and in arguments of Java.
+    nothing is given, and not where plain connections are `captured`. Credentials end up in the
+    addresses, and in arguments of Java.
     """
     user = "" if credentials is None else "{}:{}@".format(*(quote(one, "") for one in credentials))
     address = f"[{host}]" if ":" in host else host
@@ -69,7 +71,7 @@ def proxy_variables(
     if credentials is not None:
         found["CLOUDSDK_PROXY_USERNAME"], found["CLOUDSDK_PROXY_PASSWORD"] = credentials
     found["JAVA_TOOL_OPTIONS"] = java(host, port, given, local_binding=local_binding)
-    ssh = ssh_command(host, port, platform, credentials)
+    ssh = None if captured else ssh_command(host, port, platform, credentials)
     if ssh is not None and "GIT_SSH_COMMAND" not in given and "GIT_SSH" not in given:
         found["GIT_SSH_COMMAND"] = ssh
     return found

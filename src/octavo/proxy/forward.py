@@ -59,7 +59,7 @@ class Forwarder:
         self._client = client
         self._limits = gate.limits
         self._protocol: Protocol = protocol
-        self._inside = inside
+        self.inside = inside
         self._idle: Upstream | None = None
 
     def keep(self, server: Upstream) -> None:
@@ -67,7 +67,7 @@ class Forwarder:
         self._idle = server
 
     async def _open(self, route: Route) -> Upstream:
-        if self._inside:
+        if self.inside:
             return Upstream(await self._gate.dial_inside(route), route)
         parent = self._gate.parents.for_target(route.target, plain=True)
         return Upstream(await self._gate.dial(route, plain=True), route, parent)
@@ -140,7 +140,7 @@ class Forwarder:
                 target,
                 self._protocol,
                 method=request.method,
-                inspected=self._inside,
+                inspected=self.inside,
                 route=None if idle is None else idle.route,
             )
         except (RefusedError, DialError):
@@ -158,7 +158,7 @@ class Forwarder:
         self, server: Upstream, request: Request, aim: Aim, body: Body, *, upgrade: bool
     ) -> bool:
         """Raises UpstreamError, CutError, HttpError, ConnectionError."""
-        usual = 443 if self._inside else 80
+        usual = 443 if self.inside else 80
         host = str(aim.target.host) if aim.target.port == usual else str(aim.target)
         at, more = aim.path, b""
         if server.parent is not None:

@@ -28,6 +28,9 @@ from octavo.proxy.wire import Wire
 
 SOCKS_5: Final = 0x05
 SOCKS_4: Final = 0x04
+TLS: Final = 0x16
+"""The first byte of a record that greets."""
+SSH: Final = b"SSH"
 DISCARDED: Final = 1024 * 1024
 """Bytes read and dropped after an answer, so that the answer is not lost with them."""
 DISCARD_S: Final = 2.0
@@ -79,11 +82,28 @@ class Front:
         """Serve a connection whose way is known already: one that was caught. As `serve`."""
         assert self._execution is not None
         try:
-            await self._tunnel(self._execution, target, "tcp", b"")
-        except (RefusedError, DialError, ConnectionError, OSError):
+            if self._execution.policy().limited:
+                await self._look_at(self._execution, target)
+            else:
+                await self._tunnel(self._execution, target, "tcp", b"")
+        except (RefusedError, DialError, TimeoutError, ConnectionError, OSError):
             self._wire.reset()
         finally:
             self._wire.abort()
+
+    async def _look_at(self, execution: Execution, target: Target) -> None:
+        """A connection that was caught, in limited mode. Raises as `_tunnel`."""
+        until = self._wire.within(self._limits.idle_s)
+        while len(self._wire.buffer) < len(SSH):
+            if not await self._wire.fill(until):
+                return
+        first = bytes(self._wire.buffer[: len(SSH)])
+        if first[0] == TLS:
+            await self._tunnel(execution, target, "tcp", b"")
+        elif first.isalpha() and first != SSH:
+            await self._http(self._wire, Forwarder(self._gate, self._wire), target)
+        else:
+            await self._gate.clear(execution, target, "tcp")  # refuses what it cannot look into
 
     # ---- HTTP -----------------------------------------------------------------------------------
 
@@ -108,7 +128,8 @@ class Front:
         self, channel: Channel, request: Request, forwarder: Forwarder, inner: Target | None
     ) -> bool:
         """False when the connection ends with it. Raises HttpError, ConnectionError."""
-        aim = http.aim(request) if inner is None else http.inner_aim(request, inner)
+        usual = 443 if forwarder.inside else 80
+        aim = http.aim(request) if inner is None else http.inner_aim(request, inner, usual)
         body = http.request_body(request)
         execution = self._who(request)
         if execution is None:

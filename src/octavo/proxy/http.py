@@ -203,8 +203,8 @@ def aim(request: Request) -> Aim:
     return found
 
 
-def inner_aim(request: Request, target: Target) -> Aim:
-    """The path of a request inside a tunnel to a target. Raises HttpError."""
+def inner_aim(request: Request, target: Target, default_port: int = 443) -> Aim:
+    """The path of a request on a connection to a target. Raises HttpError."""
     if request.method in ("CONNECT", "PRI"):
         raise HttpError(400, "no tunnel inside a tunnel")
     if not (request.target.startswith("/") or (request.target, request.method) == ("*", "OPTIONS")):
@@ -212,7 +212,7 @@ def inner_aim(request: Request, target: Target) -> Aim:
     if "#" in request.target:
         raise HttpError(400, "a target has no fragment")
     try:
-        check_host(request, target, 443)
+        check_host(request, target, default_port)
     except HostError as wrong:
         raise HttpError(400, str(wrong)) from wrong
     return Aim(target, request.target)

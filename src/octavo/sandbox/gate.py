@@ -7,6 +7,8 @@ given here decides about each connection that comes in on them.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from octavo.policy.network import Decision as Refusal
     from octavo.policy.profile import EffectiveProfile
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 PORT: Final = 3128
 """Where a command finds its way out, in a network of its own (see `linux.gateway`)."""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """What a command has to be started with."""
+
+    ways: tuple[str, ...]
+    """Where to wait inside: "tcp ADDRESS PORT" or "udp ADDRESS PORT", the proxy's own first."""
+    variables: Mapping[str, str]
+    """What makes programs take the way out; joins the command's environment."""
+    readable: tuple[str, ...] = ()
+    """Files that it has to be able to read."""
 
 
 class Served(Protocol):
@@ -60,18 +73,13 @@ class Asker(Protocol):
 class Gate(Protocol):
     """Serves the ways out of commands."""
 
-    def variables(
-        self, profile: "EffectiveProfile", environment: Mapping[str, str]
-    ) -> dict[str, str]:
-        """What makes programs take the way out; joins the command's environment."""
-        ...
-
-    def ways(self, profile: "EffectiveProfile", asker: Asker | None = None) -> tuple[str, ...]:
-        """Where to wait inside: "tcp ADDRESS PORT" or "udp ADDRESS PORT", the proxy's own first."""
-        ...
-
-    async def ready(self) -> None:
-        """Before the first command: whatever takes time."""
+    async def offer(
+        self,
+        profile: "EffectiveProfile",
+        environment: Mapping[str, str],
+        asker: Asker | None = None,
+    ) -> Offer:
+        """What a command gets; starts what is needed for it. Raises SandboxUnavailable."""
         ...
 
     def serve(
@@ -81,7 +89,7 @@ class Gate(Protocol):
         child: "Child",
         asker: Asker | None = None,
     ) -> Served:
-        """Serve a command's sockets, which are the gate's from now on, in the order of `ways`."""
+        """Serve a command's sockets, which are the gate's from now on, in the order of the ways."""
         ...
 
     def close(self) -> None:

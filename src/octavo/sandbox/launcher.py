@@ -95,9 +95,9 @@ class Launcher:
             return None
         assert self._platform is not None
         gate = self._gate = self._gate or self._make_gate()
-        await gate.ready()
-        spec = replace(spec, env={**spec.env, **gate.variables(profile, spec.env)})
-        wish = replace(wish, gateway=gate.ways(profile, asker))
+        offer = await gate.offer(profile, spec.env, asker)
+        spec = replace(spec, env={**spec.env, **offer.variables})
+        wish = replace(wish, gateway=offer.ways, readable=offer.readable)
         try:
             confined = await self._platform.start(spec, profile, wish, limits=limits)
         except SandboxUnavailable:

@@ -20,6 +20,7 @@ MOST_ENTRIES: Final = 500_000
 SKIPPED: Final = ("/proc", "/sys", "/dev")
 PROTECTED: Final = "protected: "
 OVERLAY: Final = "--overlay"
+GATEWAY: Final = "the proxy's authority"
 
 
 def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
@@ -41,8 +42,9 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         for path in matches(profile, rule.path)
     ]
     hidden += [] if wish.overlay is None else [(layers(wish.overlay), "none", PROTECTED + OVERLAY)]
+    seen = [(path, "read", PROTECTED + GATEWAY) for path in wish.readable]
     return Policy(
-        (*written, *hidden),
+        (*written, *hidden, *seen),
         network=network_of(profile, strict=wish.strict_network),
         unix=profile.network.unix_sockets,
         nested=wish.nested_namespaces,

@@ -13,6 +13,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     """Refuse every socket instead of offering a private loopback."""
     gateway: tuple[str, ...] = ()
     """A proxy serves what the profile's rules per host allow, where it waits at these places: the
-    command's only ways out. See `gate.Gate.ways`. Linux."""
+    command's only ways out. See `gate.Offer`. Linux."""
+    readable: tuple[str, ...] = ()
+    """Files that can be read whatever the profile says."""
     overlay: tuple[str, str, str] | None = None
     """(folder, upper, work): commands see `folder` with what they change kept in `upper`. Linux."""
