@@ -241,6 +241,55 @@ async def test_somebody_is_asked_about_a_host_that_is_not_listed(tmp_path, monke
     assert all(("403" if answer == "deny" else "502") in one for one in outputs)
 
 
+@needs_curl
+@pytest.mark.parametrize(
+    ("answer", "codes", "line"),
+    [
+        (Decision.allow_always(("network-access", "http://elsewhere.example:80")), "502 502",
+         'network_rule(host="elsewhere.example", protocol="http", decision="allow", port=80)'),
+        (Decision.allow_always(("network-access", "http://elsewhere.example")), "502 502",
+         'network_rule(host="elsewhere.example", protocol="http", decision="allow")'),
+        (Decision.deny_always(("network-access", "http://elsewhere.example:80")), "403 403",
+         'network_rule(host="elsewhere.example", protocol="http", decision="deny", port=80)'),
+    ],
+    ids=["this port", "this host", "never"],
+)  # fmt: skip
+async def test_an_answer_for_ever_is_written_down_and_holds(
+    tmp_path, monkeypatch, answer, codes, line
+):
+    for name in ("OCTAVO_HOME", "CODEX_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work").mkdir()
+    asked = []
+
+    async def approve(request):
+        asked.append(request.scope)
+        return answer
+
+    script = "curl -s -o /dev/null -w '%{http_code}' http://elsewhere.example/"
+    outputs = []
+    for _ in range(2):  # two threads: the second knows the answer from the file
+        model = ScriptedModel().calls("exec_command", cmd=script, login=False)
+        model.calls("exec_command", cmd=script, login=False).says("ok")
+        async with Engine.open(model=model, home=tmp_path / "home") as engine:
+            thread = await engine.start_thread(
+                cwd=tmp_path / "work",
+                sandbox=Sandbox.from_profile(profile("allowed.example", on_denial="continue")),
+                approver=approve,
+            )
+            await thread.run("go")
+        outputs += model.requests[-1].tool_outputs
+    if not asked:
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    assert asked == [
+        "connections to http://elsewhere.example:80, in every folder and thread, without asking"
+    ]
+    for output, code in zip(outputs, codes.split() * 2, strict=True):
+        assert code in output
+    assert (tmp_path / "home" / "rules" / "default.rules").read_text() == line + "\n"
+
+
 async def test_a_rule_file_allows_a_host(tmp_path, monkeypatch):
     for name in ("OCTAVO_HOME", "CODEX_HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -168,3 +168,32 @@ def test_a_second_try_shows_what_was_refused():
 def test_a_yes_that_covers_a_second_try_says_so():
     request = CommandApproval(call_id="c", argv=("ls",), cwd="/", covers_retry=True)
     assert "(and again outside it, if the sandbox refuses something)" in question(request)
+
+
+HOST = ("network-access", "https://h.example:8443")
+ABOUT_A_HOST = CommandApproval(call_id="c", argv=HOST, cwd="/w", proposed_rule=HOST)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("r", Decision.allow_always(HOST)),
+        ("h", Decision.allow_always(("network-access", "https://h.example"))),
+        ("never", Decision.deny_always(HOST)),
+        ("y", Decision.allow_once()),
+    ],
+)
+async def test_a_host_can_be_answered_for_ever_either_way(line, expected):
+    ask, shown = approver(line)
+    assert await ask(ABOUT_A_HOST) == expected
+    assert "May commands reach https://h.example:8443?" in shown[0]
+    assert "a rule would allow connections to https://h.example:8443, in every folder" in shown[0]
+    assert "by rule for every port of the [h]ost" in shown[1]
+    assert "ne[v]er (by rule)" in shown[1]
+
+
+@pytest.mark.parametrize("line", ["h", "never", "v", "host"])
+async def test_a_command_has_no_such_answers(line):
+    ask, shown = approver(line, "n")
+    assert await ask(RULED) == Decision.deny()
+    assert "[h]ost" not in shown[1]

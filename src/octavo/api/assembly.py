@@ -188,6 +188,7 @@ class Assembly:
             refuse,
             first=() if self.hooks is None else (self.hooks.permit,),
             remember=self.ruling.remember,
+            remember_host=self.ruling.remember_host,
         )
 
     def _surroundings(self, shell: str) -> Surroundings:

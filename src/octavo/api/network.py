@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from octavo.policy.network import Decision, HostPolicy, host_policy
 from octavo.protocol.errors import InternalError
 from octavo.protocol.permissions import NetworkRules, RuleRef
-from octavo.proxy.approvals import Answer, Kind
+from octavo.proxy.approvals import Answer
 from octavo.proxy.env import bundle_variables, given_bundles, proxy_variables
 from octavo.proxy.names import Names, Resolv, read_resolv, ways
 from octavo.proxy.records import Record
@@ -235,8 +235,8 @@ class ManagedNetwork:
         if outlet is None or outlet.asker is None:
             return Answer(kind="no")
         decision = await outlet.asker.permit(refused)
-        kinds: Mapping[str, Kind] = {"allow_once": "once", "allow_for_session": "session"}
-        return Answer(kind=kinds.get(decision.kind, "no"))
+        # what holds for longer than this command, the thread remembers by itself
+        return Answer(kind="once" if decision.allowed else "no")
 
     def _recorded(self, record: Record) -> None:
         outlet = self._outlets.get(record.execution)

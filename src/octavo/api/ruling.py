@@ -1,13 +1,15 @@
 """The rules of one thread: those of its folder, and those an answer adds; questions about hosts."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
 from octavo.api.opened import refuse
-from octavo.config.rules import allow_prefix, load_rules, rule_files
-from octavo.policy.rules import RuleSet
+from octavo.config.rules import add_rule, allow_prefix, load_rules, rule_files
+from octavo.policy.hosts import HostError, read_host, read_port, split_port
+from octavo.policy.network import network_rule
+from octavo.policy.rules import NetworkRule, RuleSet, quoted_word
 from octavo.protocol.approvals import NETWORK_ACCESS, Approver, CommandApproval, Decision, Granular
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.ids import CallId
@@ -58,13 +60,39 @@ class Ruling:
         if self.place is not None:
             known = self.place.surroundings
             self.place.surroundings = replace(known, approved=self.approved)
+        await self._write(allow_prefix, words)
+
+    async def remember_host(self, target: str, /, *, allow: bool) -> None:
+        """Let commands reach a host, or never again: `https://HOST:PORT`, or without the port."""
+        try:
+            rule = host_rule(target, allow=allow)
+        except HostError as wrong:
+            self.warn(f"{quoted_word(target)} cannot be a rule: {wrong}")
+            return
+        self._rules = self._rules.with_host(rule)
+        line = network_rule(rule.host, rule.protocol, rule.decision, rule.port)
+        await self._write(add_rule, line)
+
+    async def _write(self, write: "Callable[[str, Any], object]", what: object) -> None:
         try:
             async with asyncio.timeout(WRITE_S):
-                await asyncio.to_thread(allow_prefix, self._home, words)
+                await asyncio.to_thread(write, self._home, what)
         except TimeoutError:
             self.warn("the rule was not written down in time: it holds for this thread only")
         except OctavoError as error:
             self.warn(f"{error}; the rule holds for this thread only")
+
+
+def host_rule(target: str, *, allow: bool) -> NetworkRule:
+    """The rule about `SCHEME://HOST` or `SCHEME://HOST:PORT`. Raises HostError."""
+    scheme, _, where = target.partition("://")
+    name, port = split_port(where)
+    return NetworkRule(
+        host=str(read_host(name)),
+        protocol="http" if scheme == "http" else "https",
+        decision="allow" if allow else "deny",
+        port=None if port is None else read_port(port),
+    )
 
 
 class HostQuestions:
@@ -99,11 +127,13 @@ class HostQuestions:
 
     async def permit(self, refused: "Refusal") -> Decision:
         """Ask, once for each execution and host."""
-        target = f"{SCHEMES[refused.protocol]}://{refused.host}:{refused.port}"
+        host = f"[{refused.host}]" if ":" in refused.host else refused.host
+        target = f"{SCHEMES[refused.protocol]}://{host}:{refused.port}"
         return await self.approver(
             CommandApproval(
                 call_id=CallId(f"network_{self._ids.uuid()}"),
                 argv=(NETWORK_ACCESS, target),
+                proposed_rule=(NETWORK_ACCESS, target),
                 cwd=self._cwd,
                 because=refused.message,
             )

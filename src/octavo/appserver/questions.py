@@ -19,6 +19,7 @@ from octavo.protocol.items import CommandExecution, FileChange
 from octavo.protocol.mcp import Elicitation, ElicitationAnswer
 from octavo.protocol.questions import Answers, Questions
 
+PROTOCOLS: Final = {"http": "http", "https": "https"}
 SIMPLE: Final = {
     "accept": Decision.allow_once,
     "acceptForSession": Decision.allow_for_session,
@@ -43,6 +44,8 @@ def question(
         return "item/fileChange/requestApproval", common | grant
     if isinstance(request, McpApproval):
         return "mcpServer/elicitation/request", mcp_question(request, thread_id, turn_id)
+    if request.argv[0] == NETWORK_ACCESS:
+        return "item/commandExecution/requestApproval", common | network_question(request)
     rule = list(request.proposed_rule) if request.proposed_rule else None
     decisions: list[Any] = ["accept", "acceptForSession"]
     if rule:
@@ -56,6 +59,27 @@ def question(
         "commandActions": views.actions(request.argv, request.cwd),
         "proposedExecpolicyAmendment": rule,
         "availableDecisions": [*decisions, "decline", "cancel"],
+    }
+
+
+def network_question(request: CommandApproval) -> dict[str, Any]:
+    """What a question about a host adds. Amendments name no port: they mean every port of it."""
+    scheme, _, where = request.argv[-1].partition("://")
+    host = where.rpartition(":")[0].strip("[]")
+    amendments = [{"action": action, "host": host} for action in ("allow", "deny")]
+    offered = [
+        {"applyNetworkPolicyAmendment": {"network_policy_amendment": one}} for one in amendments
+    ]
+    return {
+        "kind": "command",
+        "environmentId": "local",
+        "command": shlex.join(request.argv),
+        "cwd": request.cwd,
+        "commandActions": [],
+        "networkApprovalContext": {"host": host, "protocol": PROTOCOLS.get(scheme, "socks5Tcp")},
+        "proposedNetworkPolicyAmendments": amendments,
+        "proposedExecpolicyAmendment": None,
+        "availableDecisions": ["accept", "acceptForSession", *offered, "decline", "cancel"],
     }
 
 
@@ -143,12 +167,26 @@ def decided(request: ApprovalRequest, answer: Any) -> Decision:  # noqa: ANN401 
     if isinstance(said, str) and said in SIMPLE:
         return SIMPLE[said]()
     if isinstance(said, dict) and isinstance(request, CommandApproval):
+        about_host = said.get("applyNetworkPolicyAmendment")
+        if isinstance(about_host, dict) and request.argv[0] == NETWORK_ACCESS:
+            return amended(request, about_host.get("network_policy_amendment"))
         amendment = said.get("acceptWithExecpolicyAmendment")
         if isinstance(amendment, dict):
             words = amendment.get("execpolicy_amendment")
             if isinstance(words, list) and words and all(isinstance(w, str) for w in words):
                 return Decision.allow_always(tuple(words))
     return Decision.deny("the client's answer was not understood")
+
+
+def amended(request: CommandApproval, amendment: Any) -> Decision:  # noqa: ANN401 - from a client
+    """A rule about the host that was asked about; one about another host is not understood."""
+    offered = network_question(request)["proposedNetworkPolicyAmendments"]
+    if amendment not in offered:
+        return Decision.deny("the client's answer was not understood")
+    rule = (NETWORK_ACCESS, request.argv[-1].rpartition(":")[0])
+    if amendment["action"] == "allow":
+        return Decision.allow_always(rule)
+    return Decision.deny_always(rule)
 
 
 def user_input(questions: Questions, *, thread_id: str, turn_id: str) -> dict[str, Any]:

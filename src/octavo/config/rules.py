@@ -74,13 +74,19 @@ def allow_prefix(home: str, words: Sequence[str]) -> str | None:
     Nothing is written when the file has that line already. Returns the path, None when it was
     there. Blocks, up to some seconds when another process writes. Raises ConfigError.
     """
-    from octavo.config.replacing import locked  # noqa: PLC0415 - few answers make rules
-
-    path = f"{home}/{FOLDER}/{AMENDED}"
     try:
         line = written(words)
     except ValueError as wrong:
+        path = f"{home}/{FOLDER}/{AMENDED}"
         raise ConfigError("these words cannot be written down as a rule", file=path) from wrong
+    return add_rule(home, line)
+
+
+def add_rule(home: str, line: str) -> str | None:
+    """Add one line to the user's own rules, as `allow_prefix` does."""
+    from octavo.config.replacing import locked  # noqa: PLC0415 - few answers make rules
+
+    path = f"{home}/{FOLDER}/{AMENDED}"
     try:
         Path(home, FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         target = os.path.realpath(path)  # a link stays a link

@@ -191,6 +191,8 @@ class WindowsSettings(Struct, frozen=True, kw_only=True):
 
     sandbox: Literal["elevated", "unelevated"] | None = None
     sandbox_private_desktop: bool = True
+    acl_mode: Literal["write", "manual"] = "write"
+    """"manual": nothing is written to access lists; the commands for it are printed instead."""
 
 
 class Project(Struct, frozen=True, kw_only=True):

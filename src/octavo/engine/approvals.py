@@ -14,9 +14,10 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
 from octavo.protocol.approvals import (
+    NETWORK_ACCESS,
     ApprovalRequest,
     Approver,
     CommandApproval,
@@ -31,6 +32,16 @@ HEAD_START_S: Final = 2.0
 
 Remember = Callable[[tuple[str, ...]], Awaitable[None]]
 """Writes a rule down, for this thread and those to come; whatever fails, it says so itself."""
+
+
+class RememberHost(Protocol):
+    """The same for `https://HOST` or `https://HOST:PORT`: from now on yes, or no."""
+
+    async def __call__(self, target: str, /, *, allow: bool) -> None: ...
+
+
+async def forget_host(_target: str, /, *, allow: bool) -> None:
+    """Where no rules are kept."""
 
 
 async def forget(_rule: tuple[str, ...], /) -> None:
@@ -121,6 +132,7 @@ class Desk:
         first: Sequence[Decider] = (),
         reviewers: Sequence[Decider] = (),
         remember: Remember = forget,
+        remember_host: RememberHost = forget_host,
         warn: Callable[[str], None] = unheard,
     ) -> None:
         self.first = list(first)
@@ -132,6 +144,7 @@ class Desk:
         self.remember_tool: Callable[[McpApproval], Awaitable[None]] | None = None
         """Writes "always" for a tool of an MCP server down; whatever fails, it says so itself."""
         self._remember = remember
+        self._remember_host = remember_host
         self._queue = Queue()
         self._stops = 0
         self._stopped: set[CallId] = set()
@@ -205,9 +218,13 @@ class Desk:
     async def _kept(self, request: ApprovalRequest, decision: Decision) -> Decision:
         if decision.kind == "allow_for_session":
             self.grants.keep(request)
+        elif decision.kind == "deny" and decision.rule:
+            await self._remember_host(decision.rule[-1], allow=False)
         elif decision.kind == "allow_always":
             self.grants.keep(request)
-            if not isinstance(request, McpApproval):
+            if isinstance(request, CommandApproval) and request.argv[0] == NETWORK_ACCESS:
+                await self._remember_host((decision.rule or request.argv)[-1], allow=True)
+            elif not isinstance(request, McpApproval):
                 await self._ruled(decision.rule or ())
             elif self.remember_tool is not None:
                 await self.remember_tool(request)

@@ -20,8 +20,12 @@ from octavo.protocol.approvals import (
 )
 
 Ask = Callable[[str], Awaitable[str]]
-CHOICE: Final = "[y]es once, [a]lways in this thread, {rule}[n]o (and why), [s]top? "
+CHOICE: Final = "[y]es once, [a]lways in this thread, {rule}[n]o (and why), {never}[s]top? "
 RULE: Final = "by [r]ule, "
+HOST_RULE: Final = "by [r]ule, by rule for every port of the [h]ost, "
+NEVER: Final = "ne[v]er (by rule), "
+HOSTS: Final = frozenset({"h", "host"})
+NEVERS: Final = frozenset({"v", "never"})
 RULES: Final = frozenset({"r", "rule"})
 NOES: Final = frozenset({"n", "no"})
 MOST_DENIALS: Final = 5
@@ -53,7 +57,7 @@ class TerminalApprover:
         async with self._one_at_a_time:
             self._note(question(request))
             rule = rule_of(request)
-            choice = CHOICE.format(rule="" if rule is None else RULE)
+            choice = choices(rule)
             while True:
                 try:
                     line = await self._ask(choice)
@@ -73,8 +77,27 @@ def answer(line: str, rule: tuple[str, ...] | None) -> Decision | None:
         return Decision.deny(rest.strip())
     if rule is not None and text.lower() in RULES:
         return Decision.allow_always(rule)
+    if rule is not None and rule[0] == NETWORK_ACCESS:
+        if text.lower() in HOSTS:
+            return Decision.allow_always((NETWORK_ACCESS, without_port(rule[-1])))
+        if text.lower() in NEVERS:
+            return Decision.deny_always(rule)
     found = ANSWERS.get(text.lower())
     return None if found is None else found()
+
+
+def choices(rule: tuple[str, ...] | None) -> str:
+    """What can be answered."""
+    if rule is None:
+        return CHOICE.format(rule="", never="")
+    if rule[0] == NETWORK_ACCESS:
+        return CHOICE.format(rule=HOST_RULE, never=NEVER)
+    return CHOICE.format(rule=RULE, never="")
+
+
+def without_port(target: str) -> str:
+    """`https://HOST:PORT` for every port."""
+    return target.rpartition(":")[0]
 
 
 def rule_of(request: ApprovalRequest) -> tuple[str, ...] | None:

@@ -109,6 +109,15 @@ class RuleSet(Struct, frozen=True, kw_only=True):
         rows = (rule.pattern for rule in self.prefixes if rule.decision == "allow")
         return tuple(dict.fromkeys(tuple("|".join(one) for one in row) for row in rows))
 
+    def with_host(self, rule: NetworkRule) -> "RuleSet":
+        """The same and one more rule about a host."""
+        return RuleSet(
+            prefixes=self.prefixes,
+            hosts=(*self.hosts, rule),
+            programs=self.programs,
+            broken=self.broken,
+        )
+
     def with_prefix(self, words: tuple[str, ...]) -> "RuleSet":
         """The same and one more rule that allows."""
         rule = PrefixRule(pattern=tuple((word,) for word in words))

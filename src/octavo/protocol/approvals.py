@@ -91,6 +91,9 @@ class CommandApproval(Question, frozen=True, kw_only=True, tag="command"):
         """What "always" would mean, for people to read before they say it."""
         if self.proposed_rule is None:
             return None
+        if self.proposed_rule[0] == NETWORK_ACCESS:
+            where = self.proposed_rule[-1]
+            return f"connections to {_shown(where)}, in every folder and thread, without asking"
         words = " ".join(_shown(word) for word in self.proposed_rule)
         return (
             f"every command that begins with `{words}`, in every folder and thread, "
@@ -153,7 +156,7 @@ class Decision(Struct, frozen=True):
     reason: str | None = None
     """For the model: why not, and what else to do."""
     rule: tuple[str, ...] | None = None
-    """With `allow_always`: the first words to allow from now on."""
+    """With `allow_always`: the first words to allow from now on. With `deny`: the host to refuse."""
 
     @property
     def allowed(self) -> bool:
@@ -176,9 +179,15 @@ class Decision(Struct, frozen=True):
 
         The rule is kept in `rules/default.rules` in the home folder: for every folder and thread,
         without asking and outside the sandbox. Words that would allow anything at all (`bash`,
-        `git`) are not kept.
+        `git`) are not kept. For a host: what the question proposed, or `("network-access",
+        "https://HOST")` for every port.
         """
         return cls("allow_always", None, tuple(rule))
+
+    @classmethod
+    def deny_always(cls, rule: tuple[str, ...], reason: str | None = None) -> Self:
+        """No, and from now on no to this host, without asking; as `allow_always`."""
+        return cls("deny", reason, tuple(rule))
 
     @classmethod
     def deny(cls, reason: str | None = None) -> Self:
