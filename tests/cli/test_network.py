@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from octavo.store.audit import AuditLog
+
 PROFILE = (
     '[permissions.build.filesystem]\n":root" = "read"\n'
     "[permissions.build.network]\nenabled = true\n"
@@ -42,3 +44,47 @@ def test_programs_get_an_object(octavo):
     found = json.loads(done.stdout)
     assert found["decision"]["reason"] == "not_allowed"
     assert found["target"] == "elsewhere.example:443"
+
+
+THREAD = "0198c5a6-0000-7000-8000-000000000001"
+REACHED = {"host": "ok.example", "port": 443, "protocol": "tcp", "verdict": "reached",
+           "reason": "allowed", "rule": '"ok.example" = "allow"'}  # fmt: skip
+REFUSED = {"host": "no.example", "port": 80, "protocol": "http", "verdict": "refused",
+           "reason": "not_allowed", "rule": None, "grant": "--allow no.example:80"}  # fmt: skip
+
+
+def record(octavo, *hosts):
+    log = AuditLog(str(octavo.home), THREAD, now_ms=lambda: 1_790_000_000_000)
+    log.add("command", {"argv": ["ls"], "status": "completed", "exit_code": 0})
+    for one in hosts:
+        log.add("host", one)
+    return log.path
+
+
+def test_the_log_names_host_port_rule_and_grant(octavo):
+    path = record(octavo, REACHED, REFUSED, {**REACHED, "failure": "dns"})
+    lines = octavo("network", "log", path).stdout.splitlines()
+    assert [line.split("  ", 1)[1] for line in lines] == [
+        'reached  ok.example:443  ["ok.example" = "allow"]',
+        "refused  no.example:80  not_allowed; to allow: --allow no.example:80",
+        'reached  ok.example:443  but not connected: dns  ["ok.example" = "allow"]',
+    ]
+
+
+def test_only_what_did_not_come_about(octavo):
+    path = record(octavo, REACHED, REFUSED)
+    assert octavo("network", "log", "--refused", path).stdout.count("\n") == 1
+    found = json.loads(octavo("network", "log", "--refused", "--json", path).stdout)
+    assert found["facts"]["grant"] == "--allow no.example:80"
+
+
+def test_an_empty_log_says_so(octavo):
+    path = record(octavo)
+    assert octavo("network", "log", path).stdout == "no host was asked for\n"
+    assert octavo("network", "log", "--refused", path).stdout == "no host was refused\n"
+
+
+def test_a_thread_that_is_not_there_is_an_error(octavo):
+    done = octavo("network", "log", THREAD)
+    assert done.returncode != 0
+    assert THREAD in done.stderr

@@ -123,6 +123,8 @@ class HostQuestions:
             "reason": decided.reason,
             "rule": None if decided.rule is None else str(decided.rule),
         }
+        if not decided.allowed:
+            facts["grant"] = decided.grant
         self.audit("host", facts if failure is None else {**facts, "failure": failure})
 
     async def permit(self, refused: "Refusal") -> Decision:
