@@ -178,8 +178,6 @@ def plan(
         )
     if rung == "landlock":
         return plan_landlock(policy, host, entries)
-    if rung == "bubblewrap" and policy.gateway:
-        raise Refused(HOSTS, "bubblewrap hands out no way to the proxy", HOSTS_REMEDY)
     return plan_view(policy, host, entries, rung)
 
 
