@@ -1,4 +1,4 @@
-"""Limited mode: what is inside encrypted connections is looked at, and only reading goes through."""
+"""What is inside encrypted connections is looked at: limited mode, and rules about single requests."""
 
 import functools
 import http.server
@@ -20,6 +20,7 @@ from octavo.api.commands import CommandRunner
 from octavo.api.network import ManagedNetwork
 from octavo.policy.addresses import read_address
 from octavo.policy.hosts import read_host
+from octavo.protocol.errors import ConfigError
 from octavo.proxy.mitm import Interception
 from octavo.proxy.resolve import ScriptedResolver
 from octavo.sandbox.launcher import HOSTS_NOTE
@@ -29,10 +30,13 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """Says how it was asked."""
+    """Says how it was asked, and which token came along."""
 
     def do_GET(self):
-        body = f"{self.command} {self.path}\n".encode()
+        body = f"{self.command} {self.path}\n"
+        if self.headers["Authorization"]:
+            body += f"{self.headers['Authorization']} {self.headers['Cookie']}\n"
+        body = body.encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -64,6 +68,7 @@ async def run(tmp_path):
     gate = functools.partial(
         ManagedNetwork,
         str(tmp_path / "proxy"),
+        {"REAL_TOKEN": "s3cret"},
         resolver=ScriptedResolver({"ok.test": [[HERE]]}),
         public=(read_address(HERE),),
         interception=lambda: Interception(trust),
@@ -71,12 +76,13 @@ async def run(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
 
-    async def runs(runner, script, port, files=None):
+    async def runs(runner, script, port, files=None, network=None):
         profile = PermissionProfile.from_mapping(
             {
                 "filesystem": files or {":root": "read", ":cwd": "write"},
                 "network": {
-                    "allow": [f"ok.test:{port}"], "mode": "limited", "on_denial": "continue",
+                    "allow": [f"ok.test:{port}"], "on_denial": "continue",
+                    **(network or {"mode": "limited"}),
                 },
             }
         )  # fmt: skip
@@ -187,3 +193,77 @@ def test_without_the_library_nothing_runs_and_the_advice_names_it(tmp_path):
     )  # fmt: skip
     assert done.stdout == "install octavo[mitm], or set the network's mode to full\n", done.stderr
     assert not (tmp_path / "made").exists()
+
+
+def hooked(**more):
+    """One host, of which one folder is open, with a token that the command does not have."""
+    token = {"name": "Authorization", "secret_env_var": "REAL_TOKEN", "prefix": "Bearer "}
+    action = {"strip_request_headers": ["Cookie"], "inject_request_headers": [token]}
+    hook = {
+        "host": "ok.test", "methods": ["GET"], "path_prefixes": ["/mine"], "action": "auth",
+    }  # fmt: skip
+    return {"mitm": {"hooks": {"mine": hook}, "actions": {"auth": action}}, **more}
+
+
+@WAYS
+async def test_a_secret_is_put_in_where_the_command_has_none(run, way):
+    runs, secure, _ = run
+    line = f"{way}curl -sS -m 20 -H 'Authorization: mine' -H 'Cookie: c' https://ok.test:{secure}/mine/a"
+    done = await runs(line, secure, network=hooked())
+    assert done.output.text == "GET /mine/a\nBearer s3cret None\n"
+    assert done.denials == ()
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("path", "more"), [("/other", ""), ("/mine/../other", "--path-as-is"), ("/mine", "-X POST")]
+)
+async def test_every_other_request_to_the_host_is_refused(run, way, path, more):
+    runs, secure, _ = run
+    line = f"{way}curl -s -m 20 {more} -w ' %{{http_code}}' https://ok.test:{secure}{path}"
+    done = await runs(line, secure, network=hooked())
+    assert done.output.text.endswith(" 403")
+    assert "s3cret" not in done.output.text
+    (denial,) = done.denials
+    assert "mitm hook mine" in str(denial.rule)
+
+
+async def test_without_encryption_the_host_gets_nothing(run):
+    runs, _, plain = run
+    line = f"curl -s -m 20 -o /dev/null -w '%{{http_code}}' http://ok.test:{plain}/mine"
+    done = await runs(line, plain, network=hooked())
+    assert done.output.text == "403"
+
+
+async def test_the_command_finds_a_placeholder_where_the_secret_would_be(run):
+    runs, secure, _ = run
+    line = f'echo $REAL_TOKEN; curl -sS -m 20 -H "Authorization: Bearer $REAL_TOKEN" https://ok.test:{secure}/mine'
+    done = await runs(line, secure, network=hooked(credential_broker=True))
+    assert done.output.text == ("octavo-placeholder-not-a-secret\nGET /mine\nBearer s3cret None\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"secret_env_var": "GONE"}, "the variable GONE is empty or missing"),
+        ({"secret_file": "/nowhere/at/all"}, "cannot be read"),
+    ],
+)
+async def test_a_secret_that_is_missing_keeps_the_command_from_running(run, given, words, tmp_path):
+    runs, secure, _ = run
+    network = hooked()
+    network["mitm"]["actions"]["auth"]["inject_request_headers"] = [{"name": "X-Key", **given}]
+    with pytest.raises(ConfigError, match=words):
+        await runs(f"touch {tmp_path}/work/made", secure, network=network)
+    assert not (tmp_path / "work" / "made").exists()
+
+
+async def test_a_secret_comes_from_a_file_as_well(run, tmp_path):
+    runs, secure, _ = run
+    (tmp_path / "token").write_text("from-a-file\n")
+    network = hooked()
+    network["mitm"]["actions"]["auth"]["inject_request_headers"] = [
+        {"name": "Authorization", "secret_file": str(tmp_path / "token")}
+    ]
+    done = await runs(f"curl -sS -m 20 https://ok.test:{secure}/mine", secure, network=network)
+    assert done.output.text == "GET /mine\nfrom-a-file None\n"

@@ -113,7 +113,7 @@ class CommandRunner:
         self._environ = dict(os.environ if environ is None else environ)
         home = state_home(self._environ)
         self._launcher = Launcher(
-            session_for(home, self._environ, rungs), gate or managed_network(home)
+            session_for(home, self._environ, rungs), gate or managed_network(home, self._environ)
         )
 
     async def __aenter__(self) -> Self:

@@ -98,7 +98,9 @@ class Engine:
             clock=clock,
             ids=ids or SystemIds(),
             store=store or DiskStore(folder, now_ms=clock.now_ms),
-            launcher=Launcher(session_for(folder, outside, rungs), managed_network(folder)),
+            launcher=Launcher(
+                session_for(folder, outside, rungs), managed_network(folder, outside)
+            ),
         )
         problem: BaseException | None = None
         try:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from octavo.api.injecting import injected, placeholders
 from octavo.policy.network import Decision, HostPolicy, host_policy
 from octavo.protocol.errors import InternalError
-from octavo.protocol.permissions import NetworkRules, RuleRef
+from octavo.protocol.permissions import Injection, NetworkRules, RuleRef
 from octavo.proxy.approvals import Answer
 from octavo.proxy.env import bundle_variables, given_bundles, proxy_variables
 from octavo.proxy.names import Names, Resolv, read_resolv, ways
@@ -114,19 +115,22 @@ class ManagedNetwork:
     """Implements `octavo.sandbox.gate.Gate`. `close` ends it; made anew by the next command.
 
     A command's own asker is asked about hosts that are not listed; without one they are refused.
-    `folder`: where files of roots go, for programs in limited mode. `resolver`, `public` (addresses
+    `folder`: where files of roots go, for programs whose TLS is looked into. `environ`: where secrets
+    are looked up that are put into requests. `resolver`, `public` (addresses
     that count as public) and `interception` are for tests.
     """
 
     def __init__(
         self,
         folder: str,
+        environ: Mapping[str, str] | None = None,
         *,
         resolver: "Resolver | None" = None,
         public: "Collection[Address]" = (),
         interception: "Callable[[], Interception]" = new_interception,
     ) -> None:
         self._folder = folder
+        self._environ = environ or {}
         self._new_interception = interception
         self._interception: Interception | None = None
         self._resolver, self._public = resolver, public
@@ -146,6 +150,7 @@ class ManagedNetwork:
         """See `Gate`. Programs that know of no proxy find their way, too: names lead to sockets."""
         self._resolv = look_up_resolv()
         caught = ways(policy_for(profile.network, asker), self._resolv)
+        await asyncio.to_thread(injected, profile.network, self._environ)  # else nothing starts
         await self._ready()
         found = proxy_variables(
             host=HOST,
@@ -155,10 +160,12 @@ class ManagedNetwork:
             given=environment,
         )
         readable: tuple[str, ...] = ()
-        if profile.network.mode == "limited":
+        if profile.network.looked_into:
             trusted = await self._trusted(environment)
             found |= trusted
             readable = tuple(dict.fromkeys(trusted.values()))
+        if profile.network.broker:
+            found |= placeholders(profile.network)
         return Offer(ways=(f"tcp {HOST} {PORT}", *caught), variables=found, readable=readable)
 
     async def _trusted(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -211,7 +218,8 @@ class ManagedNetwork:
         assert self._proxy is not None
         identity = f"command-{next(self._numbers)}"
         cancels = profile.network.on_denial == "cancel"
-        policy = policy_for(profile.network, asker)
+        secrets = injected(profile.network, self._environ)
+        policy = policy_for(profile.network, asker, secrets)
         names = Names(policy, self._resolv.search)
         outlet = Outlet(self, identity, child, asker, names, cancels=cancels)
         self._outlets[identity] = outlet
@@ -275,8 +283,10 @@ def look_up_resolv() -> Resolv:
         return Resolv()
 
 
-def policy_for(network: NetworkRules, asker: "Asker | None") -> HostPolicy:
+def policy_for(
+    network: NetworkRules, asker: "Asker | None", secrets: Mapping[Injection, str] | None = None
+) -> HostPolicy:
     """What the hosts of a profile come to, with the rule files. Raises ConfigError."""
     if asker is None:
-        return host_policy(network, askable=False)
-    return host_policy(network, asker.rules(), askable=asker.asks)
+        return host_policy(network, secrets=secrets, askable=False)
+    return host_policy(network, asker.rules(), secrets=secrets, askable=asker.asks)

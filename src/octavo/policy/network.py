@@ -29,7 +29,7 @@ from octavo.policy.rules import (
     quoted_word,
 )
 from octavo.protocol.errors import ConfigError
-from octavo.protocol.permissions import NetworkRules, RuleRef
+from octavo.protocol.permissions import Injection, NetworkRules, RequestRule, RuleRef
 
 Protocol = Literal["http", "https_connect", "socks5_tcp", "tcp"]
 """How the command asked. `tcp`: a plain connection that was caught on its way."""
@@ -107,6 +107,8 @@ class HostPolicy:
         local_binding: bool = False,
         askable: bool = True,
         any_server_name: Sequence[Pattern] = (),
+        requests: Sequence[RequestRule] = (),
+        secrets: Mapping[Injection, str] | None = None,
         ref: RuleRef | None = None,
         origins: Mapping[str, RuleRef] | None = None,
     ) -> None:
@@ -118,11 +120,24 @@ class HostPolicy:
         self.askable = askable
         self.any_server_name = PatternList(tuple(any_server_name))
         self.ref = ref or NetworkRules().ref
+        self.secrets = secrets or {}
+        """What is put into requests."""
+        self._requests: dict[str, list[RequestRule]] = {}
+        for one in requests:
+            self._requests.setdefault(one.host, []).append(one)
         self._origins = origins or {}
         self._refs: dict[tuple[str, str], RuleRef] = {}
         self._rules: dict[str, list[NetworkRule]] = {}
         for rule in rules:
             self._rules.setdefault(read_host(ascii_name(rule.host)).name, []).append(rule)
+
+    def requests(self, target: Target) -> Sequence[RequestRule]:
+        """The rules about single requests to a host; none: there are no such rules for it."""
+        return self._requests.get(target.host.name, ())
+
+    def inspects(self, target: Target) -> bool:
+        """Are requests to a host looked at one by one?"""
+        return self.limited or target.host.name in self._requests
 
     def origin(self, pattern: Pattern, verdict: str) -> RuleRef:
         """Where an entry of a list stands."""
@@ -197,6 +212,7 @@ def host_policy(
     allow: Sequence[str] = (),
     deny: Sequence[str] = (),
     any_server_name: Sequence[str] = (),
+    secrets: Mapping[Injection, str] | None = None,
     askable: bool = True,
 ) -> HostPolicy:
     """The policy of a profile's network table, of rule files, and of `--allow` and `--deny`.
@@ -224,6 +240,8 @@ def host_policy(
         local_binding=network.local_binding,
         askable=askable,
         any_server_name=patterns(any_server_name, "allow", {}),
+        requests=network.requests,
+        secrets=secrets,
         ref=network.ref,
         origins=origins,
     )
@@ -335,6 +353,8 @@ def judge_method(
 ) -> Decision | None:
     """None when the mode lets it through. `inspected`: requests inside a tunnel are looked at."""
     if not policy.limited:
+        if method is None and not inspected and policy.inspects(target):
+            return no(target, protocol, "mitm_required", rule=policy.requests(target)[0].ref)
         return None
     grant = 'mode = "full"'
     if method is not None and method not in SAFE_METHODS:

@@ -4,19 +4,25 @@ from collections.abc import Mapping
 from typing import Final
 
 from octavo.policy.reader import Keys, Reader
-from octavo.protocol.permissions import NetworkRules
+from octavo.policy.request_table import PLAINTEXT, request_rules
+from octavo.protocol.permissions import NetworkRules, RequestRule
 
 KEYS: Final = (
     "enabled", "mode", "domains", "unix_sockets", "allow_local_binding",
-    "dangerously_allow_all_unix_sockets", "on_denial",
+    "dangerously_allow_all_unix_sockets", "on_denial", "credential_broker", PLAINTEXT,
 )  # fmt: skip
 
 PROXY_KEYS: Final = (
     "proxy_url", "enable_socks5", "socks_url", "enable_socks5_udp", "allow_upstream_proxy",
-    "dangerously_allow_non_loopback_proxy", "mitm", "mitm_ca", "credential_broker",
-    "credential_providers", "dangerously_allow_plaintext_credential_injection",
+    "dangerously_allow_non_loopback_proxy",
 )  # fmt: skip
-"""Settings of the proxy itself; another room reads them."""
+"""Settings of a proxy that listens for others: ours does not, so they mean nothing."""
+
+NOT_HERE: Final = {
+    "mitm_ca": "the authority is made anew for each process; leave the table out",
+    "credential_providers": "use mitm.hooks with inject_request_headers",
+}
+"""What Octavo cannot do, and must not pass over."""
 
 VERDICTS: Final = ("allow", "deny")
 
@@ -26,10 +32,14 @@ Merged = dict[Keys, tuple[Keys, object]]
 
 def merge(reader: Reader, merged: Merged, keys: Keys, table: Mapping[str, object]) -> None:
     """Lay one profile's network table over its parents', key by key."""
-    reader.known_keys(keys, table, (*KEYS, *PROXY_KEYS))
+    reader.known_keys(keys, table, (*KEYS, *PROXY_KEYS, *NOT_HERE, "mitm"))
     for key, value in table.items():
         here = (*keys, key)
-        if key == "domains" or (key == "unix_sockets" and not isinstance(value, bool)):
+        if key in NOT_HERE and value:
+            raise reader.problem(here, "is not known here", hint=NOT_HERE[key])
+        if key == "mitm":
+            merge_mitm(reader, merged, here, reader.table(here, value))
+        elif key == "domains" or (key == "unix_sockets" and not isinstance(value, bool)):
             merged.pop((key,), None)
             for name, verdict in reader.table(here, value).items():
                 reader.choice((*here, name), verdict, VERDICTS)
@@ -40,6 +50,15 @@ def merge(reader: Reader, merged: Merged, keys: Keys, table: Mapping[str, object
             merged[key,] = (here, reader.choice(here, value, ("cancel", "continue")))
         elif key in KEYS:
             merged[key,] = (here, reader.flag(here, value))
+
+
+def merge_mitm(reader: Reader, merged: Merged, keys: Keys, table: Mapping[str, object]) -> None:
+    """Hooks and actions by name: one of the same name stands for the parents'."""
+    reader.known_keys(keys, table, ("hooks", "actions"))
+    for kind, tables in table.items():
+        for name, one in reader.table((*keys, kind), tables).items():
+            here = (*keys, kind, name)
+            merged["mitm", kind, name] = (here, reader.table(here, one))
 
 
 def network_rules(reader: Reader, merged: Merged, base: NetworkRules) -> NetworkRules:
@@ -67,9 +86,20 @@ def network_rules(reader: Reader, merged: Merged, base: NetworkRules) -> Network
         on_denial="continue"
         if merged.get(("on_denial",), ((), ""))[1] == "continue"
         else base.on_denial,
+        requests=_requests(reader, merged),
+        broker=bool(merged.get(("credential_broker",), ((), False))[1]),
         local_binding=bool(merged.get(("allow_local_binding",), ((), False))[1]),
         ref=reader.ref(keys, f"network {'on' if enabled else 'off'}"),
     )
+
+
+def _requests(reader: Reader, merged: Merged) -> tuple[RequestRule, ...]:
+    tables: dict[str, dict[str, tuple[Keys, Mapping[str, object]]]] = {"hooks": {}, "actions": {}}
+    for place, (keys, table) in merged.items():
+        if place[0] == "mitm":
+            tables[place[1]][place[2]] = (keys, reader.table(keys, table))
+    plaintext = bool(merged.get((PLAINTEXT,), ((), False))[1])
+    return request_rules(reader, tables["hooks"], tables["actions"], plaintext=plaintext)
 
 
 def _named(merged: Merged, key: str, verdict: str) -> tuple[str, ...]:

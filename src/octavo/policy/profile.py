@@ -218,7 +218,7 @@ def legacy(profile: EffectiveProfile) -> Legacy | None:
     folders have no older form and are left out: what remains allows less.
     """
     network = profile.network
-    if network.enabled and (network.allow or network.deny or network.mode == "limited"):
+    if network.enabled and network.by_host:
         return None
     if profile.unrestricted:
         return Legacy(mode="danger-full-access", network_access=network.enabled)

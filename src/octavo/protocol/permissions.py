@@ -57,6 +57,37 @@ class FileRule(Struct, frozen=True, kw_only=True):
     empty folder there would break the program that looks for it. None: an empty folder will do."""
 
 
+class Injection(Struct, frozen=True, kw_only=True):
+    """A header that a request gets on its way; the command never sees the secret."""
+
+    header: str
+    env: str | None = None
+    """The variable of Octavo's own environment that holds the secret."""
+    file: str | None = None
+    """Or the file, absolute."""
+    prefix: str = ""
+    """Before the secret, for example "Bearer "."""
+
+
+class RequestRule(Struct, frozen=True, kw_only=True):
+    """Requests that a host may get. A host with such rules gets no others."""
+
+    name: str
+    host: str
+    methods: tuple[str, ...]
+    paths: tuple[str, ...]
+    """Prefixes; with `pattern:` before it, stars stand for anything inside one part."""
+    query: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    headers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    schemes: tuple[str, ...] = ("https",)
+    ports: tuple[int, ...] = ()
+    """Empty: every port."""
+    strip: tuple[str, ...] = ()
+    """Headers that are taken out, in small letters."""
+    inject: tuple[Injection, ...] = ()
+    ref: RuleRef
+
+
 class NetworkRules(Struct, frozen=True, kw_only=True):
     """Whether and where a command may connect."""
 
@@ -76,7 +107,21 @@ class NetworkRules(Struct, frozen=True, kw_only=True):
     """A host that is refused ends the command, or is only told to it."""
     local_binding: bool = False
     """Loopback and private addresses of the host may be reached through the proxy."""
+    requests: tuple[RequestRule, ...] = ()
+    """Hosts whose requests are looked at one by one; needs the proxy."""
+    broker: bool = False
+    """Variables with secrets that are put into requests hold a placeholder for commands."""
     ref: RuleRef = RuleRef(text="network off", source="default")
+
+    @property
+    def by_host(self) -> bool:
+        """Does it tell hosts or requests apart? Only a proxy can; the kernel cannot."""
+        return bool(self.allow or self.deny or self.mode == "limited" or self.requests)
+
+    @property
+    def looked_into(self) -> bool:
+        """Are encrypted connections looked into?"""
+        return self.mode == "limited" or bool(self.requests)
 
 
 class PermissionRules(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from octavo.proxy.heads import head_in
 from octavo.proxy.http import Aim, Body, Chunks, HttpError, Request, Response
 from octavo.proxy.limits import Limits
 from octavo.proxy.parent import Parent
+from octavo.proxy.requests import Looked, look
 from octavo.proxy.wire import Wire, relay
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -84,11 +85,21 @@ class Forwarder:
         Raises RefusedError, DialError before anything was sent; HttpError, ConnectionError.
         """
         upgrade = http.websocket(request) and body == 0
-        server = await self._server(execution, aim.target, request)
+        looked = look(
+            execution.policy(),
+            aim.target,
+            self._protocol,
+            request,
+            path=aim.path,
+            inside=self.inside,
+        )
+        server = await self._server(execution, aim.target, request, looked)
         try:
             for last in (False, True):
                 try:
-                    return await self._exchange(server, request, aim, body, upgrade=upgrade)
+                    return await self._exchange(
+                        server, request, aim, body, upgrade=upgrade, looked=looked
+                    )
                 except UpstreamError as wrong:
                     again = not server.fresh and body == 0 and request.method in REPEATABLE
                     server.wire.abort()
@@ -112,7 +123,9 @@ class Forwarder:
         await self._client.drain()
         return keep
 
-    async def _server(self, execution: Execution, target: Target, request: Request) -> Upstream:
+    async def _server(
+        self, execution: Execution, target: Target, request: Request, looked: Looked
+    ) -> Upstream:
         """Raises RefusedError, DialError."""
         idle, self._idle = self._idle, None
         fits = (
@@ -142,6 +155,7 @@ class Forwarder:
                 method=request.method,
                 inspected=self.inside,
                 route=None if idle is None else idle.route,
+                otherwise=looked.refusal,
             )
         except (RefusedError, DialError):
             if idle is not None:
@@ -155,16 +169,25 @@ class Forwarder:
     # ---- one exchange ---------------------------------------------------------------------------
 
     async def _exchange(
-        self, server: Upstream, request: Request, aim: Aim, body: Body, *, upgrade: bool
+        self,
+        server: Upstream,
+        request: Request,
+        aim: Aim,
+        body: Body,
+        *,
+        upgrade: bool,
+        looked: Looked,
     ) -> bool:
         """Raises UpstreamError, CutError, HttpError, ConnectionError."""
         usual = 443 if self.inside else 80
         host = str(aim.target.host) if aim.target.port == usual else str(aim.target)
-        at, more = aim.path, b""
+        at, more = aim.path, looked.lines
         if server.parent is not None:
             at = f"http://{host}{'' if at == '*' else at}"
-            more = server.parent.lines()
-        head = http.write_request(request, at, host, body, upgrade=upgrade, more=more)
+            more += server.parent.lines()
+        head = http.write_request(
+            request, at, host, body, upgrade=upgrade, more=more, strip=looked.strip
+        )
         if isinstance(body, int) and len(self._client.buffer) >= body:
             server.wire.write(head + self._client.take(body) if body else head)
             return await self._answer(server, request, upgrade=upgrade, sent=None)

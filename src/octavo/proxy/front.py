@@ -82,7 +82,7 @@ class Front:
         """Serve a connection whose way is known already: one that was caught. As `serve`."""
         assert self._execution is not None
         try:
-            if self._execution.policy().limited:
+            if self._execution.policy().inspects(target):
                 await self._look_at(self._execution, target)
             else:
                 await self._tunnel(self._execution, target, "tcp", b"")
@@ -201,7 +201,7 @@ class Front:
         self, execution: Execution, target: Target, protocol: Protocol, greeting: bytes
     ) -> None:
         """Raises RefusedError, DialError, ConnectionError."""
-        if self._gate.interceptor is not None and execution.policy().limited:
+        if self._gate.interceptor is not None and execution.policy().inspects(target):
             await self._inspect(self._gate.interceptor, execution, target, protocol, greeting)
             return
         route = await self._gate.clear(execution, target, protocol)

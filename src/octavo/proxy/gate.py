@@ -125,10 +125,12 @@ class Gate:
         method: str | None = None,
         inspected: bool = False,
         route: Route | None = None,
+        otherwise: Decision | None = None,
     ) -> Route:
         """May it? Raises RefusedError, DialError.
 
         `route`: of a connection that is open already; it is judged again and not looked up again.
+        `otherwise`: a refusal by a rule about single requests, which counts if no other does.
         """
         try:
             decision = await self._listed(execution, target, protocol)
@@ -143,6 +145,7 @@ class Gate:
                 own=route.own,
                 public=self._public,
             ) or judge_method(execution.policy(), target, protocol, method, inspected=inspected)
+            wrong = wrong or otherwise
             if wrong is not None:
                 raise RefusedError(wrong)
         except RefusedError as refused:

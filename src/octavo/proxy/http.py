@@ -5,6 +5,7 @@ gateway has to read them): a lone line feed, folded lines, two lengths, a length
 """
 
 import re
+from collections.abc import Collection
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -356,14 +357,21 @@ class Chunks:
 
 
 def write_request(
-    request: Request, at: str, host: str, body: Body, *, upgrade: bool, more: bytes = b""
+    request: Request,
+    at: str,
+    host: str,
+    body: Body,
+    *,
+    upgrade: bool,
+    more: bytes = b"",
+    strip: Collection[bytes] = (),
 ) -> bytes:
     """The head that goes to the server. `at`: path, or the whole address for another proxy.
 
-    `more`: whole lines with their ends.
+    `more`: whole lines with their ends. `strip`: names of fields that are left out, in small letters.
     """
     rows = [f"{request.method} {at} HTTP/1.1\r\nHost: {host}\r\n".encode("ascii")]
-    rows += [b"%b: %b\r\n" % field for field in request.kept()]
+    rows += [b"%b: %b\r\n" % field for field in request.kept() if field[0].lower() not in strip]
     if body == "chunked":
         rows.append(b"Transfer-Encoding: chunked\r\n")
     elif isinstance(body, int) and (body or request.values(b"content-length")):

@@ -76,8 +76,7 @@ def network_of(profile: "EffectiveProfile", *, strict: bool) -> Literal["on", "o
 
 def is_limited(profile: "EffectiveProfile") -> bool:
     """Does the profile name hosts? Only a proxy can tell hosts apart; the kernel cannot."""
-    network = profile.network
-    return bool(network.allow or network.deny or network.mode == "limited")
+    return profile.network.by_host
 
 
 def matches(profile: "EffectiveProfile", pattern: str) -> list[str]:
