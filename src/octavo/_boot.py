@@ -109,6 +109,8 @@ def short_sandbox(args: "list[str]") -> "Request | None":
         "--network": "network",
     }
     at = 0
+    if args[:1] in (["setup"], ["uninstall"], ["doctor"]):
+        return None  # commands of their own
     if args[:1] == ["linux"]:
         at = 1
     while at < len(args) and args[at].startswith("-"):

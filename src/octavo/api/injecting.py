@@ -55,4 +55,6 @@ def read(path: str, key: str) -> str:
 
 def placeholders(network: NetworkRules) -> dict[str, str]:
     """The variables of a command in which secrets would be, with something else in them."""
+    if not network.broker:
+        return {}
     return {one.env: PLACEHOLDER for one in injections(network) if one.env is not None}

@@ -7,8 +7,6 @@ from msgspec.structs import replace
 
 from octavo.api.opened import refuse
 from octavo.config.rules import add_rule, allow_prefix, load_rules, rule_files
-from octavo.policy.hosts import HostError, read_host, read_port, split_port
-from octavo.policy.network import network_rule
 from octavo.policy.rules import NetworkRule, RuleSet, quoted_word
 from octavo.protocol.approvals import NETWORK_ACCESS, Approver, CommandApproval, Decision, Granular
 from octavo.protocol.errors import OctavoError
@@ -64,9 +62,11 @@ class Ruling:
 
     async def remember_host(self, target: str, /, *, allow: bool) -> None:
         """Let commands reach a host, or never again: `https://HOST:PORT`, or without the port."""
+        from octavo.policy.network import network_rule  # noqa: PLC0415 - few answers make rules
+
         try:
             rule = host_rule(target, allow=allow)
-        except HostError as wrong:
+        except ValueError as wrong:
             self.warn(f"{quoted_word(target)} cannot be a rule: {wrong}")
             return
         self._rules = self._rules.with_host(rule)
@@ -84,7 +84,9 @@ class Ruling:
 
 
 def host_rule(target: str, *, allow: bool) -> NetworkRule:
-    """The rule about `SCHEME://HOST` or `SCHEME://HOST:PORT`. Raises HostError."""
+    """The rule about `SCHEME://HOST` or `SCHEME://HOST:PORT`. Raises HostError, a ValueError."""
+    from octavo.policy.hosts import read_host, read_port, split_port  # noqa: PLC0415 - as above
+
     scheme, _, where = target.partition("://")
     name, port = split_port(where)
     return NetworkRule(

@@ -3,18 +3,14 @@
 import os
 import platform
 import sys
-from typing import Final
 
 import click
 import msgspec
 
 from octavo._version import __version__
 from octavo.api.sandbox import state_home
-from octavo.cli.facts import Fact
+from octavo.cli.facts import Fact, show
 from octavo.protocol.errors import ConfigError
-
-MARKS: Final = {"ok": "ok", "weak": "weak", "problem": "PROBLEM", "info": "info"}
-COLOURS: Final = {"ok": "green", "weak": "yellow", "problem": "red", "info": "blue"}
 
 
 @click.command("doctor")
@@ -31,13 +27,6 @@ def command(*, as_json: bool) -> int:
         for fact in facts:
             show(fact)
     return 5 if any(fact.state == "problem" for fact in facts) else 0
-
-
-def show(fact: Fact) -> None:
-    mark = click.style(f"{MARKS[fact.state]:8}", fg=COLOURS[fact.state])
-    click.echo(f"{mark}{fact.name}: {fact.text}")
-    if fact.remedy:
-        click.echo(f"{'':8}what helps: {fact.remedy}")
 
 
 def general() -> list[Fact]:
@@ -79,6 +68,10 @@ def sandbox_facts() -> list[Fact]:
         from octavo.cli.sandbox_macos import facts as macos_facts
 
         return macos_facts()
+    elif sys.platform == "win32":
+        from octavo.cli.sandbox_windows import facts as windows_facts
+
+        return windows_facts()
     else:
         text = f"this version has none for {sys.platform}"
         return [Fact(name="sandbox", state="problem", text=text, remedy="use Linux or macOS")]

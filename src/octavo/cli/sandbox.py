@@ -1,7 +1,7 @@
 """`octavo sandbox`: the long way, with settings, profiles, limits, explanations and denials."""
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -10,10 +10,48 @@ from octavo.cli.sandbox_run import explain_path, explain_plan, run_here, run_jso
 
 MODES: Final = ("read-only", "workspace-write", "danger-full-access")
 PLATFORMS: Final = {"linux": "linux", "macos": "darwin", "windows": "win32"}
+WINDOWS: Final = ("setup", "uninstall", "doctor")
+"""Words that are commands of their own when they come first: `-- setup` runs a program."""
+WINDOWS_TOO: Final = ("status", "undo", "smoke")
+"""The same after `windows`."""
+SUBCOMMAND: Final = "octavo.sandbox.subcommand"
+
+
+class WithSubcommands(click.Command):
+    """Runs commands, unless its first word names one of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = 0
+        while args[at : at + 1] in (["-c"], ["--config"]):
+            at += 2
+        first, second = [*args[at : at + 2], "", ""][:2]
+        if first in WINDOWS or (first == "windows" and second in WINDOWS_TOO):
+            ctx.meta[SUBCOMMAND] = (args[at:], args[1:at:2])
+            args = []
+        elif first in PLATFORMS:
+            check_platform(first, ctx)
+            args = [*args[:at], *args[at + 1 :]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own signature
+        if SUBCOMMAND not in ctx.meta:
+            return super().invoke(ctx)
+        from octavo.cli.sandbox_windows import command as group
+
+        words, overrides = ctx.meta[SUBCOMMAND]
+        inner = group.make_context(ctx.info_name, list(words), parent=ctx.parent, obj=overrides)
+        with inner:
+            return group.invoke(inner)
+
+
+def check_platform(name: str, ctx: click.Context) -> None:
+    if PLATFORMS[name] != sys.platform:
+        raise click.UsageError(f"this is not {name}", ctx=ctx)
 
 
 @click.command(
     "sandbox",
+    cls=WithSubcommands,
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
 )
 @click.option(
@@ -106,6 +144,10 @@ def command(argv: tuple[str, ...], **options: object) -> int:
     octavo sandbox -s workspace-write -- make test   writes this folder and temporary ones
     octavo sandbox --explain-path ~/.ssh             asks without running anything
 
+    \b
+    On Windows: octavo sandbox setup | uninstall | doctor, and
+    octavo sandbox windows status | undo | smoke; each has --help. `-- setup` runs a program.
+
     Exit code: the command's own (128 + n for signal n, 126/127 when it cannot be started, 124
     after --limit wall); 5 when the sandbox cannot be set up, and then nothing ran.
     """
@@ -124,6 +166,5 @@ def without_platform(argv: tuple[str, ...]) -> tuple[str, ...]:
     """`sandbox linux -- CMD` as the reference takes it: the name must be this system's."""
     if not argv or argv[0] not in PLATFORMS:
         return argv
-    if PLATFORMS[argv[0]] != sys.platform:
-        raise click.UsageError(f"this is not {argv[0]}", ctx=click.get_current_context())
+    check_platform(argv[0], click.get_current_context())
     return argv[1:]

@@ -64,7 +64,7 @@ def run_here(ask: Ask) -> int:
         return run_with_hosts(ask, wanted)
     if is_limited(profile):
         note(HOSTS_NOTE)
-    if profile.unrestricted:
+    if profile.unrestricted and sys.platform != "win32":  # there nothing becomes another program
         return become(ask, bool(ask.limits))
     if sys.platform == "linux":
         from octavo.cli.sandbox_linux import run
@@ -74,6 +74,10 @@ def run_here(ask: Ask) -> int:
         from octavo.cli.sandbox_macos import run as run_macos
 
         return run_macos(ask, profile, wanted)
+    elif sys.platform == "win32":
+        from octavo.cli.sandbox_bridge_windows import run as run_windows
+
+        return run_windows(ask, profile, wanted)
     else:
         raise SandboxUnavailable(f"this version has no sandbox for {sys.platform}")
 

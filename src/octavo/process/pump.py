@@ -5,7 +5,7 @@ is kept is bounded. One read per turn of the loop, so a noisy command starves no
 """
 
 import asyncio
-import os
+import sys
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -14,13 +14,16 @@ from octavo.process.output import Captured, HeadTailBuffer
 from octavo.process.spec import MIB, OutputCaps
 from octavo.protocol.errors import LimitReached, UsageError
 
+if sys.platform == "win32":
+    from octavo.process.watching_windows import Inlet, Outlet, end_of_typing
+else:
+    from octavo.process.watching import Inlet, Outlet, end_of_typing
+
 READ_BYTES: Final = 1 << 16
 DRAIN_BYTES: Final = MIB
 """The largest pipe an ordinary user can make: all that can be waiting when a command ends."""
 PENDING_BYTES: Final = MIB
 """Input that waits for a command that does not read."""
-END_OF_INPUT: Final = b"\x04"
-"""Control-D: what a terminal takes for the end, at the start of a line."""
 
 StreamName = Literal["stdout", "stderr"]
 """A terminal and merged outputs are all `stdout`."""
@@ -51,7 +54,7 @@ class Pump:
         self._buffers = {"stdout": _buffer(caps)}
         if child.stderr_fd is not None and not single_buffer:
             self._buffers["stderr"] = _buffer(caps)
-        self._open: dict[int, StreamName] = {}
+        self._open: dict[int, tuple[StreamName, Inlet]] = {}
         self._all_ended = asyncio.Event()
         self._feeder: Feeder | None = None
         self._watch("stdout", child.stdout_fd)
@@ -100,16 +103,16 @@ class Pump:
     def _watch(self, stream: StreamName, fd: int | None) -> None:
         if fd is None:
             return
-        self._open[fd] = stream
-        self._loop.add_reader(fd, self._read, fd)
+        self._open[fd] = stream, Inlet(self._loop, fd, self._read)
 
     def _read(self, fd: int) -> int:
         """How much was there; 0 when nothing is waiting or the stream has ended."""
-        stream = self._open.get(fd)
-        if stream is None:
+        found = self._open.get(fd)
+        if found is None:
             return 0
+        stream, inlet = found
         try:
-            data = os.read(fd, READ_BYTES)
+            data = inlet.read(READ_BYTES)
         except BlockingIOError:
             return 0
         except OSError:  # a terminal says EIO when nobody has it open any more
@@ -138,8 +141,9 @@ class Pump:
             self._child.kill()
 
     def _forget(self, fd: int) -> None:
-        if self._open.pop(fd, None) is not None:
-            self._loop.remove_reader(fd)
+        found = self._open.pop(fd, None)
+        if found is not None:
+            found[1].close()
         if not self._open:
             self._all_ended.set()
 
@@ -155,8 +159,7 @@ class Feeder:
                 hint="Start it with a terminal to write to it later.",
             )
         self._child = child
-        self._fd = fd
-        self._loop = asyncio.get_running_loop()
+        self._outlet = Outlet(asyncio.get_running_loop(), fd, self._on_writable)
         self._pending = bytearray()
         self._line_open = False
         self._end_wanted = False
@@ -176,7 +179,7 @@ class Feeder:
         self._pending += data
         self._line_open = not data.endswith(b"\n")
         self._idle.clear()
-        self._loop.add_writer(self._fd, self._on_writable)
+        self._outlet.want()
 
     def end(self) -> None:
         """No more input after what is queued: closes the pipe, types control-D in a terminal."""
@@ -196,13 +199,13 @@ class Feeder:
         """Drop what is queued and write nothing any more."""
         if not self._closed:
             self._closed = True
-            self._loop.remove_writer(self._fd)
+            self._outlet.close()
             self._pending.clear()
             self._idle.set()
 
     def _on_writable(self) -> None:
         try:
-            count = os.write(self._fd, self._pending[:READ_BYTES])
+            count = self._outlet.write(self._pending[:READ_BYTES])
         except BlockingIOError:
             return
         except OSError:  # EPIPE, EIO: nobody will ever read it, which is the command's right
@@ -211,7 +214,7 @@ class Feeder:
             return
         del self._pending[:count]
         if not self._pending:
-            self._loop.remove_writer(self._fd)
+            self._outlet.rest()
             self._idle.set()
             if self._end_wanted:
                 self._finish()
@@ -222,8 +225,7 @@ class Feeder:
             self._child.close_stdin()
         elif not self._closed:
             self._end_wanted = False
-            # In the middle of a line the first one only hands over what was typed so far.
-            self.write(END_OF_INPUT * (2 if self._line_open else 1))
+            self.write(end_of_typing(line_open=self._line_open))
 
 
 def _buffer(caps: OutputCaps) -> HeadTailBuffer:

@@ -74,3 +74,38 @@ if sys.platform == "darwin":
     TYPE_CHECKING = False
     if TYPE_CHECKING:
         from types import ModuleType
+
+
+if sys.platform == "win32":
+
+    def windows_tools() -> "tuple[ModuleType, ModuleType, ModuleType]":
+        """Set-up, what `doctor` looks at, and taking entries back."""
+        from octavo.sandbox.win32 import doctor, elevate, undo  # noqa: PLC0415 - only for people who ask
+
+        return elevate, doctor, undo
+
+    TYPE_CHECKING = False
+    if TYPE_CHECKING:
+        from types import ModuleType
+
+
+if sys.platform == "win32":
+
+    def windows_platform(session: "Session") -> "Platform":
+        """Starting confined commands."""
+        from octavo.sandbox.win32 import launch  # noqa: PLC0415 - only when a command runs
+
+        return launch.Platform(session)
+
+    async def windows_plain(spec: "ProcessSpec") -> "WindowsChild":
+        """Start a command without any sandbox."""
+        from octavo.sandbox.win32 import launch  # noqa: PLC0415 - only when a command runs
+
+        return await launch.plain(spec)
+
+    TYPE_CHECKING = False
+    if TYPE_CHECKING:
+        from octavo.process.pipes_windows import WindowsChild
+        from octavo.process.spec import ProcessSpec
+        from octavo.sandbox.session import Session
+        from octavo.sandbox.win32.launch import Platform

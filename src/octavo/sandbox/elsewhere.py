@@ -1,21 +1,25 @@
-"""Systems without a launcher for the library: every confined command is refused, with the reason."""
+"""The library's side of starting confined commands on Windows; everywhere else they are refused."""
 
 import sys
 from typing import TYPE_CHECKING
 
 from octavo.protocol.errors import SandboxUnavailable
 
+if sys.platform == "win32":
+    from octavo.sandbox.backends import windows_platform
+
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
     from octavo.process.spec import ProcessSpec
     from octavo.sandbox.confined import Confined
+    from octavo.sandbox.session import Session
     from octavo.sandbox.wish import Wish
 
 
 class Platform:
-    """Refuses. See `launcher.Launcher`."""
+    """See `launcher.Launcher`."""
 
-    def __init__(self, session: object) -> None:
+    def __init__(self, session: "Session") -> None:
         self._session = session
 
     async def start(
@@ -26,10 +30,13 @@ class Platform:
         *,
         limits: tuple[tuple[str, int], ...],
     ) -> "Confined":
-        raise SandboxUnavailable(
-            f"this version has no sandbox for {sys.platform}, so {spec.argv[0]!r} was not run",
-            hint="use Linux or macOS, or danger-full-access if you accept no sandbox at all",
-        )
+        if sys.platform == "win32":
+            return await windows_platform(self._session).start(spec, profile, wish, limits=limits)
+        else:  # noqa: RET505 - the checker takes only an else for the other platforms
+            raise SandboxUnavailable(
+                f"this version has no sandbox for {sys.platform}, so {spec.argv[0]!r} was not run",
+                hint="use Linux or macOS, or danger-full-access if you accept no sandbox at all",
+            )
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Commands belong to their callers; there are no helpers."""

@@ -44,6 +44,10 @@ class Served(Protocol):
         """What others saw, with names in place of addresses that stand for them."""
         ...
 
+    def attach(self, child: "Child") -> None:
+        """The command, where it was not there from the start."""
+        ...
+
     def end(self) -> None:
         """The command is over; returns at once."""
         ...
@@ -70,6 +74,16 @@ class Asker(Protocol):
         ...
 
 
+class Opened(Struct, frozen=True, kw_only=True):
+    """A port of this machine that serves one command, before there is the command."""
+
+    port: int
+    variables: Mapping[str, str]
+    """What makes programs take the way out, with the command's own password for it."""
+    readable: tuple[str, ...] = ()
+    served: Served
+
+
 class Gate(Protocol):
     """Serves the ways out of commands."""
 
@@ -80,6 +94,15 @@ class Gate(Protocol):
         asker: Asker | None = None,
     ) -> Offer:
         """What a command gets; starts what is needed for it. Raises SandboxUnavailable."""
+        ...
+
+    async def listen(
+        self,
+        profile: "EffectiveProfile",
+        environment: Mapping[str, str],
+        asker: Asker | None = None,
+    ) -> Opened:
+        """A port for one command, where commands have no network of their own. As `offer`."""
         ...
 
     def serve(

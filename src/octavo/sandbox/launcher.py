@@ -7,14 +7,14 @@ told in the result.
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec.structs import replace
 
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.request import is_limited, takes_gateway
-from octavo.sandbox.session import RUNGS, Session
+from octavo.sandbox.session import RUNGS, Session, WindowsChoice
 
 if sys.platform == "linux":
     from octavo.sandbox.warm import Platform
@@ -22,7 +22,9 @@ elif sys.platform == "darwin":
     from octavo.sandbox.seatbelt import Platform
 else:
     from octavo.sandbox.elsewhere import Platform
-if sys.platform != "win32":
+if sys.platform == "win32":
+    from octavo.sandbox.backends import windows_plain
+else:
     from octavo.process import pipes
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
     from octavo.sandbox.gate import Asker, Gate, Served
     from octavo.sandbox.wish import Wish
 
-GATES: Final = sys.platform.startswith("linux")
-"""Commands can have a network of their own here, with a way out of it."""
+GATES: Final = {"linux": "network", "darwin": "port"}.get(sys.platform)
+"""How rules per host are held: a network for each command, with a way out of it, or a port of this
+machine for each command, its only one. None: they are not."""
 HOSTS_NOTE: Final = "rules per host cannot be held here: no host can be reached"
 
 
@@ -91,10 +94,12 @@ class Launcher:
     ) -> Confined | None:
         """With a proxy as its only way out; None where no rule asks for that or this machine cannot
         hold it: then the command gets no way out at all."""
-        if self._make_gate is None or not GATES or not takes_gateway(profile):
+        if self._make_gate is None or GATES is None or not takes_gateway(profile):
             return None
         assert self._platform is not None
         gate = self._gate = self._gate or self._make_gate()
+        if GATES == "port":
+            return await through_port(gate, self._platform, spec, profile, wish, limits, asker)
         offer = await gate.offer(profile, spec.env, asker)
         spec = replace(spec, env={**spec.env, **offer.variables})
         wish = replace(wish, gateway=offer.ways, readable=offer.readable)
@@ -133,6 +138,46 @@ class Outletting:
         self._outlet.end()
 
 
+class Starts(Protocol):
+    """A platform's side of the launcher."""
+
+    async def start(
+        self,
+        spec: "ProcessSpec",
+        profile: "EffectiveProfile",
+        wish: "Wish",
+        *,
+        limits: tuple[tuple[str, int], ...],
+    ) -> Confined: ...
+
+
+async def through_port(
+    gate: "Gate",
+    platform: Starts,
+    spec: "ProcessSpec",
+    profile: "EffectiveProfile",
+    wish: "Wish",
+    limits: tuple[tuple[str, int], ...],
+    asker: "Asker | None",
+) -> Confined:
+    """With a port of its own as the command's only way out. Raises as `start`."""
+    opened = await gate.listen(profile, spec.env, asker)
+    try:
+        confined = await platform.start(
+            replace(spec, env={**spec.env, **opened.variables}),
+            profile,
+            replace(wish, proxy_port=opened.port, readable=opened.readable),
+            limits=limits,
+        )
+    except BaseException:
+        opened.served.end()
+        raise
+    opened.served.attach(confined.child)
+    confined.outlet = opened.served
+    confined.child = Outletting(confined.child, opened.served)
+    return confined
+
+
 async def unconfined(
     spec: "ProcessSpec", profile: "EffectiveProfile", limits: tuple[tuple[str, int], ...]
 ) -> Confined:
@@ -144,13 +189,18 @@ async def unconfined(
             hint="leave the limits out, or use another mode",
         )
     if sys.platform == "win32":
-        raise SandboxUnavailable("this version does not start commands on Windows")
-    else:  # noqa: RET506 - the checker takes only an else for the other platforms
+        child = await windows_plain(spec)
+        return Confined(child, rung="none", notes=profile.warnings)
+    else:  # noqa: RET505 - the checker takes only an else for the other platforms
         return Confined(await pipes.start(spec), rung="none", notes=profile.warnings)
 
 
 def session_for(
-    home: str, environ: Mapping[str, str], rungs: tuple[str, ...] | None = None
+    home: str,
+    environ: Mapping[str, str],
+    rungs: tuple[str, ...] | None = None,
+    *,
+    windows: WindowsChoice | None = None,
 ) -> Session:
     """The usual session: journal in Octavo's home, $TMPDIR temporary, every mechanism allowed."""
     named = environ.get("TMPDIR", "")
@@ -159,4 +209,5 @@ def session_for(
         journal=os.path.join(home, "state", "mountpoints"),
         temporary=temporary,
         rungs=rungs or RUNGS,
+        windows=windows,
     )

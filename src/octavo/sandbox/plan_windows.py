@@ -474,7 +474,7 @@ class _Work:
             return
         if rule.access == "write":
             owners = any(
-                ace.sid == acl.OWNER_RIGHTS and ace.allow and ace.bits & ~acl.READ_CONTROL
+                ace.sid == acl.OWNER_RIGHTS and ace.allow and ace.bits & ~acl.RX
                 for ace in present.dacl or ()
             )
             if present.protected or (owners and self.elevated):

@@ -16,7 +16,7 @@ from octavo.protocol.permissions import RuleRef
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial, Operation
 from octavo.sandbox.plan_macos import SeatbeltPlan, plan_macos
-from octavo.sandbox.request import network_of
+from octavo.sandbox.request import GATEWAY, network_of
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
@@ -37,9 +37,10 @@ def plan_for(profile: "EffectiveProfile", wish: "Wish", *, tag: str = "") -> Sea
             "overlays are Linux's; macOS has none", hint="work without --overlay"
         )
     return plan_macos(
-        rule_tuples(profile),
+        (*rule_tuples(profile), *((path, "read", GATEWAY) for path in wish.readable)),
         deny_globs=glob_tuples(profile),
-        network=network_of(profile, strict=wish.strict_network),
+        network="proxy" if wish.proxy_port else network_of(profile, strict=wish.strict_network),
+        ports=(wish.proxy_port,) if wish.proxy_port else (),
         unix_sockets=profile.network.unix_sockets,
         tag=tag,
         canonical=os.path.realpath,

@@ -83,9 +83,16 @@ def test_reading_is_granted_only_where_nobody_of_the_accounts_kind_has_it():
 def test_the_user_keeps_what_it_had_as_owner():
     private = present(Ace(True, OWNER_RIGHTS, ALL, DOWN), protected=True)
     made = change([], private, owner_guard=USER)
-    assert Ace(True, OWNER_RIGHTS, acl.READ_CONTROL, DOWN) in made.after
+    assert Ace(True, OWNER_RIGHTS, acl.RX, DOWN) in made.after
     assert Ace(True, USER, ALL, DOWN) in made.after
     assert change([], present(*made.after, protected=True), owner_guard=USER) is None
+
+
+def test_an_owner_reads_on_only_where_an_entry_for_owners_let_it():
+    beside = present(Ace(True, OWNER_RIGHTS, ALL, DOWN | acl.INHERIT_ONLY), protected=True)
+    for there in (present(), beside):
+        made = change([], there, owner_guard=USER)
+        assert Ace(True, OWNER_RIGHTS, acl.READ_CONTROL, DOWN) in made.after
 
 
 @pytest.mark.parametrize("flags", [0, DOWN, DOWN | acl.INHERITED])
@@ -157,7 +164,7 @@ def test_our_own_folders_have_protected_lists(kind, group_entry):
     programs = kind == "programs"
     assert masks[acl.SYSTEM] == (0x1701BF if programs else 0x1301BF)
     assert masks[acl.ADMINISTRATORS] == 0x1301BF
-    assert masks[USER] == (0x1701BF if programs else acl.R | acl.W | acl.X)
+    assert masks[USER] == (0x1701BF if programs else 0x1301BF)
 
 
 def test_what_everybody_may_change_is_found():

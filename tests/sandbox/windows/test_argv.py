@@ -124,3 +124,23 @@ def test_a_batch_file_gets_only_what_cmd_leaves_alone():
     for bad in ("%PATH%", 'a"b', "a&b", "a\nb", "!x!", "^"):
         with pytest.raises(UsageError, match="batch file"):
             argv.for_batch("C:\\x.BAT", ["x", bad], "cmd")
+
+
+def test_a_command_becomes_the_program_that_starts_and_its_line():
+    files = {"C:\\bin\\tool.exe", "C:\\bin\\make.bat"}
+    variables = {"Path": "C:\\bin", "PATHEXT": ".exe;.bat"}
+
+    def ask(*words):
+        return argv.resolved(
+            words, "C:\\w", variables, is_file=files.__contains__, comspec="C:\\cmd.exe"
+        )
+
+    assert ask("tool", "a b") == ("C:\\bin\\tool.exe", 'C:\\bin\\tool.exe "a b"')
+    assert ask("make", "x") == (
+        "C:\\cmd.exe",
+        '"C:\\cmd.exe" /d /s /v:off /c ""C:\\bin\\make.bat" "x""',
+    )
+    with pytest.raises(argv.NotFoundError, match="nothing"):
+        ask("nothing")
+    with pytest.raises(UsageError, match="no program"):
+        ask()

@@ -50,7 +50,15 @@ def test_the_commands_folder_comes_first_and_links_are_not_followed():
     ]
 
 
-def test_a_folder_with_too_many_entries_is_an_error():
+def test_files_do_not_count_system32_has_thousands():
+    many = [Found(str(at), folder=False) for at in range(5000)]
+    tree = {"C:\\Windows\\System32": [*many, Found("drivers", folder=True)]}
+    env = {"PATH": "C:\\Windows\\System32"}
+    found = list(candidates("C:\\ws", env, lambda folder: tree.get(folder, [])))
+    assert "C:\\Windows\\System32\\drivers" in found
+
+
+def test_a_folder_with_too_many_folders_is_an_error():
     many = [Found(str(at), folder=True) for at in range(1001)]
     with pytest.raises(SandboxUnavailable, match="1,000"):
         list(candidates("C:\\ws", {}, lambda _folder: many))

@@ -203,3 +203,12 @@ def test_output_is_cut_into_pieces_and_pipes_have_names():
     assert into == "\\\\.\\pipe\\octavo-runner-" + "0" * 32 + "-in"
     assert out.endswith("-out")
     assert frames.pipe_security("S-1-2") == "D:P(A;;GA;;;S-1-2)"
+
+
+def test_taken_input_is_told_within_what_can_be_on_its_way():
+    frame = frames.encode(frames.StdinTaken(count=8192))
+    (message,) = frames.Decoder(frames.FROM_RUNNER).feed(frame)
+    assert message == frames.StdinTaken(count=8192)
+    with pytest.raises(frames.FrameError, match="count"):
+        frames.encode(frames.StdinTaken(count=-1))
+    assert frames.STDIN_AHEAD < frames.STDIN_LIMIT

@@ -8,6 +8,7 @@ from octavo.protocol.errors import ConfigError, UsageError
 from octavo.sandbox.windows import acl, journal
 from octavo.sandbox.windows.acl import ALL, DOWN, EVERYONE, Ace, Present, Target
 from octavo.sandbox.windows.journal import Record
+from octavo.sandbox.windows.plan import Create
 
 CAP, USER = "S-1-5-21-1-2-3-4", "S-1-5-21-1-2-3-6"
 PATH = "C:\\w"
@@ -21,7 +22,7 @@ aces = st.builds(
 )
 records = st.builds(
     Record,
-    did=st.sampled_from(["entries", "created"]),
+    did=st.sampled_from(["entries", "created", "removed"]),
     path=st.text(max_size=9),
     folder=st.booleans(),
     added=st.lists(aces, max_size=3).map(tuple),
@@ -30,6 +31,7 @@ records = st.builds(
     why=st.text(max_size=9),
     at_ms=st.integers(0, 2**50),
     kept=st.booleans(),
+    text=st.none() | st.text(max_size=5),
 )
 
 
@@ -58,6 +60,7 @@ GOOD = journal.encode(Record(did="entries", path=PATH, folder=True, why="t", at_
         (GOOD.replace(b'"v":1', b'"v":2').strip(), "v has to be 1"),
         (GOOD.replace(b'"entries"', b'"x"').strip(), "did has to be"),
         (GOOD.replace(b'"folder":true', b'"folder":1').strip(), "folder has to be"),
+        (GOOD.replace(b'"text":null', b'"text":1').strip(), "text has to be"),
         (GOOD.replace(b'"added":[]', b'"added":[["deny","x",1,1]]').strip(), "added has to be"),
         (GOOD.replace(b'"added":[]', b'"added":[["deny","S-1-1-0",-1,1]]').strip(), "32 bits"),
         (GOOD.replace(b'"at_ms":1', b'"at_ms":true').strip(), "at_ms has to be"),
@@ -142,3 +145,34 @@ def test_entries_can_be_written_by_hand():
 def test_a_line_break_cannot_become_part_of_a_command():
     with pytest.raises(UsageError):
         journal.powershell([("icacls", "a\nb")])
+
+
+ALLOW, DENY = Ace(True, CAP, acl.ALLOW_WRITE, DOWN), Ace(False, CAP, acl.DENY_WRITE, DOWN)
+
+
+def test_a_write_recorded_twice_because_of_a_crash_is_undone_once():
+    one = Record(
+        did="entries", path=PATH, folder=True, added=(DENY,), removed=(ALLOW,), why="t", at_ms=1
+    )
+    (undo,) = journal.undo_plan([one, one]).entries
+    assert (undo.remove, undo.restore) == ((DENY,), (ALLOW,))
+    change = journal.undo_change(undo, Present(PATH, True, USER, (DENY,)))
+    assert change is not None
+    assert change.after == (ALLOW,)
+
+
+@given(records)
+def test_what_was_taken_back_leaves_nothing_to_undo(record):
+    both = [record, journal.taken_back(record, at_ms=2)]
+    if record.did != "removed" and not set(record.added) & set(record.removed):
+        plan = journal.undo_plan(both)
+        assert (plan.entries, plan.created) == ((), ())
+
+
+def test_what_was_created_and_removed_again_is_not_created():
+    made = journal.of_create(Create(PATH, "x", (DENY,), "t", kept=False), at_ms=1)
+    assert journal.undo_plan([made]).made == (made,)
+    assert made.text == "x"
+    assert journal.undo_plan([made, journal.taken_back(made, at_ms=2)]).created == ()
+    again = [made, journal.taken_back(made, at_ms=2), made]
+    assert journal.undo_plan(again).created == (PATH,)

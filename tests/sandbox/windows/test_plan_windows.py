@@ -415,6 +415,21 @@ def test_nor_one_that_it_made_with_a_list_of_its_own(reading, kind):
         assert not world.may(git, right, reading)
 
 
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_an_account_made_private_it_still_reads_where_it_is_closed_later(reading, folder):
+    world = World(elevated=True)
+    path = TOP + "\\a"
+    explicit, protected = OWN_LISTS["private"]
+    world.disk.add(path, OFFLINE, folder=folder, explicit=explicit, protected=protected)
+    world.apply([(TOP, "write", "t"), (path, "read", "t")])
+    assert world.may(path, acl.RX, reading)
+    for right in (acl.WRITE_DAC, acl.WRITE_OWNER, acl.W, acl.DELETE):
+        assert not world.may(path, right, reading)
+    world.apply([(TOP, "write", "t"), (path, "none", "t")])
+    assert not world.may(path, acl.READ_DATA, reading)
+
+
 @pytest.mark.parametrize("name", [".git", ".codex", ".agents", ".octavo"])
 @pytest.mark.parametrize("elevated", [False, True])
 def test_a_missing_protected_folder_is_made_closed_before_a_command_can_make_it(elevated, name):

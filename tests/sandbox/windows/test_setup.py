@@ -218,3 +218,30 @@ def test_runners_of_versions_live_side_by_side():
     assert setup.is_fresh((5, 6), (5, 6))
     assert not setup.is_fresh((5, 6), (5, 5))
     assert not setup.is_fresh((5, 6), None)
+
+
+@pytest.mark.parametrize(("path", "store"), [
+    ("C:\\Program Files\\WindowsApps\\PythonSoftwareFoundation.Python.3.13_x64\\python.exe", True),
+    ("C:/Users/me/AppData/Local/Microsoft/windowsapps/python.exe", True),
+    ("C:\\Users\\me\\AppData\\Local\\Programs\\Python\\Python313\\python.exe", False),
+    ("D:\\WindowsAppsOld\\python.exe", False),
+])  # fmt: skip
+def test_a_python_of_the_store_is_known_by_its_place(path, store):
+    assert setup.is_store_build(path) == store
+
+
+@pytest.mark.parametrize(("relative", "copied"), [
+    ("python.exe", True), ("python3.dll", True), ("Lib\\os.py", True), ("DLLs\\_ssl.pyd", True),
+    ("LICENSE.txt", False), ("Lib\\test\\x.py", False), ("Lib\\site-packages\\x\\y.py", False),
+    ("Lib\\json\\__pycache__\\x.pyc", False), ("Scripts\\pip.exe", False),
+])  # fmt: skip
+def test_a_private_python_has_what_runs_and_nothing_that_was_installed(relative, copied):
+    assert setup.in_copy(relative) == copied
+
+
+def test_an_error_of_set_up_keeps_its_plain_message():
+    error = SetupError("helper_log_failed", "the log: no")
+    assert (error.message, str(error)) == (
+        "the log: no",
+        "sandbox set-up: the log: no (helper_log_failed)",
+    )

@@ -122,8 +122,8 @@ class Target:
     why: str
     """The rule behind it, for the journal and for messages."""
     owner_guard: str | None = None
-    """The signed-in user's SID: the owner's own rights are cut to reading the list, and this
-    user keeps what the owner had."""
+    """The signed-in user's SID: the owner's own rights are cut to reading (the list, and what is
+    in it where an entry for owners allowed that), and this user keeps what the owner had."""
     drop: tuple[Ace, ...] = ()
     """Entries of ours that nobody asks for any more."""
 
@@ -319,15 +319,17 @@ def _guard(target: Target, present: Present) -> list[Wanted]:
     if user is None:
         return []
     flags = DOWN if present.folder else 0
-    had = KEEP_DACL
+    had, reads = KEEP_DACL, READ_CONTROL
     for ace in present.dacl or ():
         # what is handed down may belong to the user below, whoever owns this
         as_owner = ace.sid == OWNER_RIGHTS and (present.owner == user or ace.flags & DOWN)
         kept = ace.sid == user and ace.flags == flags
         if ace.allow and (kept or as_owner):
             had |= ace.bits
+        if ace.allow and ace.sid == OWNER_RIGHTS and not ace.flags & INHERIT_ONLY:
+            reads |= ace.bits & RX
     return [
-        Wanted(Ace(allow=True, sid=OWNER_RIGHTS, mask=READ_CONTROL, flags=flags)),
+        Wanted(Ace(allow=True, sid=OWNER_RIGHTS, mask=reads, flags=flags)),
         Wanted(Ace(allow=True, sid=user, mask=had, flags=flags), "add"),
     ]
 
@@ -371,7 +373,8 @@ def lock(
     """The list of one of our own folders: logs and marker, credentials, or copied programs."""
     change_rights = R | W | X | DELETE
     keep = LOCK if kind == "programs" else change_rights
-    mine = LOCK if kind == "programs" else R | W | X
+    # with DELETE: a file is replaced by another one, and the user replaces what set-up made
+    mine = LOCK if kind == "programs" else change_rights
     first = {
         "state": Ace(allow=True, sid=group, mask=change_rights, flags=DOWN),
         "secrets": Ace(allow=False, sid=group, mask=change_rights, flags=DOWN),

@@ -18,6 +18,10 @@ CMD: Final = frozenset({"cmd", "cmd.exe"})
 BEFORE_C: Final = frozenset({"/d", "/s"})
 
 
+class NotFoundError(UsageError):
+    """There is no such program."""
+
+
 def quote(argument: str) -> str:
     """One argument, so that it arrives as it is."""
     if argument and not any(char in ' \t\n\v"' for char in argument):
@@ -95,7 +99,7 @@ def find_program(
         for ending in endings:
             if is_file(folder + plain + ending):
                 return folder + plain + ending
-    raise UsageError(f"program {name!r} was not found", hint="Write its whole path.")
+    raise NotFoundError(f"program {name!r} was not found", hint="Write its whole path.")
 
 
 def _check_name(name: str, plain: str) -> None:
@@ -143,3 +147,24 @@ def for_batch(program: str, argv: Sequence[str], comspec: str) -> str | None:
         )
     words = " ".join(f'"{each}"' for each in (program, *argv[1:]))
     return f'"{comspec}" /d /s /v:off /c "{words}"'
+
+
+def resolved(
+    argv: Sequence[str],
+    cwd: str,
+    variables: Mapping[str, str],
+    *,
+    is_file: Callable[[str], bool],
+    comspec: str,
+) -> tuple[str, str]:
+    """The program Windows has to start, and the whole command line.
+
+    For a batch file that is `comspec`. Raises NotFoundError, UsageError.
+    """
+    if not argv:
+        raise UsageError("no program was named", hint="Write the command after `--`.")
+    program = find_program(argv[0], cwd, variables, is_file)
+    batch = for_batch(program, argv, comspec)
+    if batch is not None:
+        return comspec, batch
+    return program, command_line((program, *argv[1:]))

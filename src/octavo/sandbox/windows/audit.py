@@ -61,11 +61,12 @@ def _with_folders(tops: Iterable[str], listing: Listing) -> Iterator[str]:
 
 
 def _folders(top: str, listing: Listing) -> Iterator[str]:
-    for at, entry in enumerate(listing(top)):
+    # files are not looked at and do not count: System32 alone has thousands, and is on every PATH
+    folders = (entry.name for entry in listing(top) if entry.folder and not entry.link)
+    for at, name in enumerate(folders):
         if at >= ENTRIES:
-            _incomplete(f"{top} has more than {ENTRIES:,} entries")
-        if entry.folder and not entry.link:
-            yield join(top, entry.name)
+            _incomplete(f"{top} has more than {ENTRIES:,} folders")
+        yield join(top, name)
 
 
 def audit(

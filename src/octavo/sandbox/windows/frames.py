@@ -21,6 +21,9 @@ LENGTH: Final = 4
 PIECE: Final = 8192
 """Bytes of output in one message."""
 PIPE_BUFFER: Final = 65_536
+STDIN_AHEAD: Final = 1024 * 1024
+STDIN_LIMIT: Final = 16 * STDIN_AHEAD
+"""A runner that is sent more than this ahead hangs up."""
 CONNECT_S: Final = 15.0
 READY_S: Final = 15.0
 TIMED_OUT_EXIT: Final = 192
@@ -117,6 +120,15 @@ class Terminate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StdinTaken:
+    """From the runner: so many bytes of input have left its memory. Whoever sends input keeps at
+    most `STDIN_AHEAD` bytes on their way, so that a command that does not read costs nothing."""
+
+    kind: ClassVar[str] = "stdin_taken"
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
     """From the runner, last."""
 
@@ -136,7 +148,16 @@ class Failure:
 
 
 Message = (
-    SpawnRequest | SpawnReady | Output | Stdin | CloseStdin | Resize | Terminate | Exit | Failure
+    SpawnRequest
+    | SpawnReady
+    | Output
+    | Stdin
+    | StdinTaken
+    | CloseStdin
+    | Resize
+    | Terminate
+    | Exit
+    | Failure
 )
 TYPES: Final[Mapping[str, type]] = MappingProxyType(
     {
@@ -146,6 +167,7 @@ TYPES: Final[Mapping[str, type]] = MappingProxyType(
             SpawnReady,
             Output,
             Stdin,
+            StdinTaken,
             CloseStdin,
             Resize,
             Terminate,
@@ -155,12 +177,13 @@ TYPES: Final[Mapping[str, type]] = MappingProxyType(
     }
 )
 TO_RUNNER: Final = frozenset({"spawn_request", "stdin", "close_stdin", "resize", "terminate"})
-FROM_RUNNER: Final = frozenset({"spawn_ready", "output", "exit", "error"})
+FROM_RUNNER: Final = frozenset({"spawn_ready", "output", "stdin_taken", "exit", "error"})
 RANGES: Final = MappingProxyType(
     {
         "process_id": (0, 0xFFFFFFFF),
         "rows": (1, 0x7FFF),
         "cols": (1, 0x7FFF),
+        "count": (0, LARGEST),
         "exit_code": (-0x80000000, 0x7FFFFFFF),
         "windows_error_code": (0, 0xFFFFFFFF),
         "timeout_ms": (0, 0x7FFFFFFF_FFFFFFFF),

@@ -7,16 +7,19 @@ commands for people who want to write the entries themselves.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NoReturn
 
 from octavo.protocol.errors import ConfigError, UsageError
 from octavo.sandbox.windows import acl
 from octavo.sandbox.windows.acl import Ace, Change, Present
 from octavo.sandbox.windows.paths import depth, fold
+from octavo.sandbox.windows.plan import Create
 from octavo.sandbox.windows.sids import is_sid
 
-Did = Literal["entries", "created"]
+Did = Literal["entries", "created", "removed"]
+"""Written entries; made a missing path with entries; took such a path away again."""
+DID: Final = ("entries", "created", "removed")
 HINT: Final = (
     "Keep a copy and remove the line: its entries then stay on the path until removed by hand."
 )
@@ -36,6 +39,8 @@ class Record:
     at_ms: int
     kept: bool = False
     """Created for a rule of the user's own: it stays when the last command has ended."""
+    text: str | None = None
+    """Of a created file; None for a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,31 @@ def of_change(change: Change, *, at_ms: int) -> Record:
     )
 
 
+def of_create(made: Create, *, at_ms: int) -> Record:
+    """The record of making a missing path, to be on disk before it is made."""
+    return Record(
+        did="created",
+        path=made.path,
+        folder=made.text is None,
+        added=made.dacl,
+        why=made.why,
+        at_ms=at_ms,
+        kept=made.kept,
+        text=made.text,
+    )
+
+
+def taken_back(record: Record, *, at_ms: int) -> Record:
+    """The record that says an earlier one does not hold: it failed, or it was undone."""
+    return replace(
+        record,
+        did="removed" if record.did == "created" else "entries",
+        added=record.removed,
+        removed=record.added,
+        at_ms=at_ms,
+    )
+
+
 def encode(record: Record) -> bytes:
     """One line."""
     table: dict[str, Any] = {
@@ -74,6 +104,7 @@ def encode(record: Record) -> bytes:
         "why": record.why,
         "at_ms": record.at_ms,
         "kept": record.kept,
+        "text": record.text,
     }
     return (json.dumps(table, ensure_ascii=True, separators=(",", ":")) + "\n").encode("ascii")
 
@@ -98,10 +129,13 @@ def _record(line: bytes, file: str, at: int) -> Record:
         _damaged(file, at, "line", "an object")
     if table.get("v") != 1 or isinstance(table.get("v"), bool):
         _damaged(file, at, "v", "1")
-    if table.get("did") not in ("entries", "created"):
-        _damaged(file, at, "did", "entries or created")
+    if table.get("did") not in DID:
+        _damaged(file, at, "did", ", ".join(DID))
+    if not isinstance(table.get("text"), str | None):
+        _damaged(file, at, "text", "a text or null")
+    did: Did = table["did"]
     return Record(
-        did="entries" if table["did"] == "entries" else "created",
+        did=did,
         path=_of(table, "path", str, file, at),
         folder=_of(table, "folder", bool, file, at),
         added=_aces(table, "added", file, at),
@@ -110,6 +144,7 @@ def _record(line: bytes, file: str, at: int) -> Record:
         why=_of(table, "why", str, file, at),
         at_ms=_of(table, "at_ms", int, file, at),
         kept=_of(table, "kept", bool, file, at),
+        text=table.get("text"),
     )
 
 
@@ -157,6 +192,8 @@ class UndoPlan:
 
     entries: tuple[Undo, ...]
     created: tuple[str, ...]
+    made: tuple[Record, ...] = ()
+    """How the created ones were made, in the same order."""
 
 
 def undo_plan(records: Iterable[Record]) -> UndoPlan:
@@ -164,27 +201,37 @@ def undo_plan(records: Iterable[Record]) -> UndoPlan:
     added: dict[str, list[Ace]] = {}
     removed: dict[str, list[Ace]] = {}
     seen: dict[str, Record] = {}
-    created: dict[str, str] = {}
+    created: dict[str, Record] = {}
     null: dict[str, bool] = {}
     for record in records:
         at = fold(record.path)
         if record.did == "created":
-            created[at] = record.path
+            created[at] = record
+        elif record.did == "removed":
+            created.pop(at, None)
         seen.setdefault(at, record)
         null[at] = null.get(at, record.null_before)
         ours, theirs = added.setdefault(at, []), removed.setdefault(at, [])
-        for ace in record.removed:
-            (ours.remove if ace in ours else theirs.append)(ace)
-        for ace in record.added:
-            (theirs.remove if ace in theirs else ours.append)(ace)
+        for ace in dict.fromkeys(record.removed):
+            _move(ace, ours, theirs)
+        for ace in dict.fromkeys(record.added):
+            _move(ace, theirs, ours)
     found = [
         Undo(seen[at].path, seen[at].folder, tuple(added[at]), tuple(removed[at]), null[at])
         for at in added
         if added[at] or removed[at]
     ]
     found.sort(key=lambda undo: (-depth(undo.path), undo.path))
-    made = sorted(created.values(), key=lambda path: (-depth(path), path))
-    return UndoPlan(tuple(found), tuple(made))
+    made = sorted(created.values(), key=lambda record: (-depth(record.path), record.path))
+    return UndoPlan(tuple(found), tuple(record.path for record in made), tuple(made))
+
+
+def _move(ace: Ace, source: list[Ace], target: list[Ace]) -> None:
+    """Once: whoever was killed between record and write comes back and records it again."""
+    if ace in source:
+        source.remove(ace)
+    elif ace not in target:
+        target.append(ace)
 
 
 def undo_change(undo: Undo, present: Present) -> Change | None:
@@ -272,10 +319,11 @@ def _icacls(path: str, *arguments: str) -> tuple[str, ...]:
 
 def powershell(commands: Sequence[Sequence[str]]) -> str:
     """The commands as lines for PowerShell, where a quoted text means itself."""
-    return "".join(f"& {' '.join(map(_quoted, command))}\n" for command in commands)
+    return "".join(f"& {' '.join(map(quoted, command))}\n" for command in commands)
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
+    """A text for PowerShell that means itself. Raises UsageError for what cannot be in a line."""
     if any(char in word for char in "\r\n\0"):
         raise UsageError(f"{word!r} cannot be part of a command line")
     return "'" + "".join(char * 2 if char in QUOTES else char for char in word) + "'"

@@ -4,9 +4,11 @@ Pure. Exactly once, with the same request: the value that started the first atte
 second, so that nothing (above all: whether a proxy is enforced) can change in between.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
+from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.windows.frames import SpawnRequest
 from octavo.sandbox.windows.plan import Identity
 
@@ -48,6 +50,41 @@ class Failed:
     where: Where
     code: int | None
     """Windows' number."""
+
+
+class AttemptError(SandboxUnavailable):
+    """An attempt ended before the command ran; `failed` says where and with which number."""
+
+    def __init__(self, message: str, failed: Failed, *, hint: str | None = None) -> None:
+        super().__init__(f"{message}; the command did not run", hint=hint)
+        self.failed = failed
+
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+def with_retry(
+    launch: Launch,
+    *,
+    start: Callable[[Launch, C], R],
+    load: Callable[[], C],
+    refresh: Callable[[Launch], C],
+) -> R:
+    """What `start` gives, tried a second time where that can heal; its second failure comes out.
+
+    `load` gives the credentials that are there, `refresh` new ones for this very launch.
+    """
+    credentials = load()
+    try:
+        return start(launch, credentials)
+    except AttemptError as error:
+        step = next_step(launch, error.failed, attempt=1)
+        if step == "give up":
+            raise
+    if step == "new credentials":
+        credentials = refresh(launch)
+    return start(launch, credentials)
 
 
 def next_step(launch: Launch, failed: Failed, *, attempt: int) -> Next:

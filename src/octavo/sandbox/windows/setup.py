@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, NoReturn
 
 from octavo.protocol.errors import ConfigError, OctavoError, UsageError
+from octavo.sandbox.windows import acl
+from octavo.sandbox.windows.acl import Ace, Present
 from octavo.sandbox.windows.plan import Identity
 from octavo.sandbox.windows.sids import Random
 
@@ -21,6 +23,8 @@ OFFLINE: Final = "OctavoSandboxOffline"
 ONLINE: Final = "OctavoSandboxOnline"
 GROUP: Final = "OctavoSandboxUsers"
 GROUP_COMMENT: Final = "Accounts that run sandboxed commands of Octavo."
+ACCOUNT_COMMENT: Final = "Runs sandboxed commands of Octavo."
+"""An existing account without it is somebody else's."""
 LONGEST_NAME: Final = 20
 
 SETUP_MUTEX: Final = "Global\\OctavoSandboxSetup"
@@ -58,8 +62,8 @@ REPORT: Final = "setup_error.json"
 USERS: Final = "sandbox_users.json"
 STATE: Final = "deny_read_acl_state.json"
 
-Mode = Literal["full", "interactive-provision", "provision-only", "read-acls-only"]
-MODES: Final = ("full", "interactive-provision", "provision-only", "read-acls-only")
+Mode = Literal["full", "interactive-provision", "provision-only", "read-acls-only", "uninstall"]
+MODES: Final = ("full", "interactive-provision", "provision-only", "read-acls-only", "uninstall")
 
 CODES: Final = frozenset(
     {f"orchestrator_{name}" for name in (
@@ -101,6 +105,7 @@ class SetupError(OctavoError):
             hint=ADVICE.get(code, "Run `octavo sandbox doctor`."),
         )
         self.code = code
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +316,30 @@ def _bad(file: str, name: str, what: str) -> NoReturn:
     raise ConfigError(f"{name} is {what}", file=file, key=name, hint=AGAIN)
 
 
+def secrets_problem(present: Present | None, *, group: str, user: str) -> str | None:
+    """Why the folder of the credentials does not protect them; None when it does.
+
+    Whoever can read the file can decrypt it: the access list is the whole protection.
+    """
+    if present is None:
+        return "it is missing"
+    if not present.folder:
+        return "it is no folder"
+    if present.dacl is None:
+        return "it has no access list, so everybody may read it"
+    if not present.protected:
+        return "it inherits entries from the folder above"
+    trusted = {user, acl.SYSTEM, acl.ADMINISTRATORS}
+    if present.owner not in trusted:
+        return f"it belongs to {present.owner or 'nobody known'}"
+    allowed = {ace.sid for ace in present.dacl if ace.allow} - trusted - {acl.OWNER_RIGHTS}
+    if allowed:
+        return f"{min(allowed)} has rights on it"
+    if not acl.denied_first(present.dacl, Ace(allow=False, sid=group, mask=acl.RX, flags=acl.DOWN)):
+        return "it is not closed to the sandbox accounts"
+    return None
+
+
 # Marker ------------------------------------------------------------------------------------------
 
 
@@ -475,3 +504,32 @@ def runner_name(version: str, size: int, modified_ns: int) -> str:
 def is_fresh(source: tuple[int, int], copy: tuple[int, int] | None) -> bool:
     """Can a copy (size, modified) be used for its source?"""
     return copy is not None and copy[0] == source[0] and copy[1] >= source[1]
+
+
+STORE_ADVICE: Final = (
+    "Install Python from python.org (or with `winget install Python.Python.3.13`), install Octavo "
+    "there, and use that one."
+)
+
+
+def is_store_build(executable: str) -> bool:
+    """Is this Python from the Microsoft Store? Other accounts cannot start such a program."""
+    names = executable.replace("/", "\\").upper().split("\\")
+    return "WINDOWSAPPS" in names or any(
+        name.startswith("PYTHONSOFTWAREFOUNDATION.PYTHON.") for name in names
+    )
+
+
+LEFT_OUT: Final = frozenset({"site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
+                             "ensurepip", "__pycache__"})  # fmt: skip
+"""Folders of the standard library that no runner needs."""
+AT_THE_TOP: Final = (".exe", ".dll", ".zip", "._pth")
+"""Files beside the interpreter that it needs."""
+
+
+def in_copy(relative: str) -> bool:
+    """Does a file of a Python installation, named from its folder, belong in a private copy?"""
+    names = relative.replace("/", "\\").split("\\")
+    if len(names) == 1:
+        return names[0].lower().endswith(AT_THE_TOP)
+    return names[0].lower() in ("lib", "dlls") and not LEFT_OUT & {each.lower() for each in names}
