@@ -15,10 +15,12 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 LANE = ROOT / ".winlane"
@@ -243,7 +245,8 @@ def trace_server(env: dict[str, str]) -> "subprocess.Popen[bytes]":
 
 
 def piped(command: list[str], env: dict[str, str]) -> int:
-    """Output through a pipe: a terminal would become a Windows console."""
+    """Output through a pipe: a terminal would become a Windows console. Programs that Wine starts
+    by itself may keep the pipe open after the tests' end, so nobody waits for its own."""
     child = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -253,15 +256,24 @@ def piped(command: list[str], env: dict[str, str]) -> int:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    signal.signal(signal.SIGALRM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
-    signal.alarm(TESTS_S)
-    assert child.stdout is not None
+    reader = threading.Thread(target=show, args=(child.stdout,), daemon=True)
+    reader.start()
     try:
-        for line in child.stdout:
-            print(line.decode("utf-8", "replace").rstrip(), flush=True)
+        code = child.wait(TESTS_S)
+    except subprocess.TimeoutExpired:
+        print(f"no end after {TESTS_S} s", flush=True)
+        code = 1
     finally:
-        signal.alarm(0)
-    return child.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    reader.join(STOP_S)
+    return code
+
+
+def show(output: IO[bytes]) -> None:
+    """Line by line, as it comes."""
+    for line in output:
+        print(line.decode("utf-8", "replace").rstrip(), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,9 @@ class Disk:
             return "other"
         return "dir" if path in self.folders else "missing"
 
+    def spelled(self, path):
+        return path
+
     def readlink(self, path):
         return self.links[path]
 

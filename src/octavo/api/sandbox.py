@@ -1,6 +1,7 @@
 """What a program says about confinement: a mode or a profile of its own, and asks about paths."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
@@ -8,12 +9,12 @@ from msgspec.structs import replace
 
 from octavo.config.home import find_home, places_for
 from octavo.config.look import DiskLook
+from octavo.policy.paths import inward
 from octavo.policy.profile import EffectiveProfile, Explanation, effective, from_mapping, preset
 from octavo.protocol.permissions import Access, PermissionRules
 from octavo.sandbox.wish import Wish
 
 PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-PLATFORM: Final = os.uname().sysname.lower() if hasattr(os, "uname") else "win32"
 
 
 class PermissionProfile:
@@ -131,11 +132,12 @@ def settle(
         cwd=cwd,
         user_home=user_home(environ),
         environ=environ,
-        platform="darwin" if PLATFORM == "darwin" else "linux",
+        platform=sys.platform,
     )
     # our own program is obeyed later, outside the sandbox: as closed as our own settings
-    own = () if home is None or home in places.own_homes else (home,)
-    places = replace(places, own_homes=(*places.own_homes, *own, PACKAGE))
+    own = (PACKAGE,) if home is None else (home, PACKAGE)
+    known = dict.fromkeys((*places.own_homes, *map(inward, own)))
+    places = replace(places, own_homes=tuple(known))
     return effective(rules, places, look=DiskLook())
 
 

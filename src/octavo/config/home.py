@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from octavo.policy.places import MINIMAL_LINUX, MINIMAL_MACOS, Places
+from octavo.policy.paths import inward
+from octavo.policy.places import MINIMAL_LINUX, MINIMAL_MACOS, MINIMAL_WINDOWS, Places
 from octavo.policy.words import quoted
 from octavo.protocol.errors import ConfigError
 
 VARIABLES: Final = ("OCTAVO_HOME", "CODEX_HOME")
 """Which variables name the home, the stronger first."""
+
+MINIMAL: Final = {"darwin": MINIMAL_MACOS, "win32": MINIMAL_WINDOWS}
 
 DEFAULT: Final = ".octavo"
 KNOWN_HOMES: Final = (".octavo", ".codex")
@@ -51,11 +54,12 @@ def places_for(
 ) -> Places:
     """The folders of one command. `platform` is sys.platform."""
     home = Path(user_home)
+    named = environ.get("TEMP" if platform == "win32" else "TMPDIR")
     return Places(
-        cwd=str(Path(cwd).resolve()),
-        home=str(home.resolve()) if home.is_absolute() else "",
-        tmpdir=environ.get("TMPDIR") or None,
-        workspace_roots=workspace_roots,
-        own_homes=own_homes(environ, user_home),
-        minimal=MINIMAL_MACOS if platform == "darwin" else MINIMAL_LINUX,
+        cwd=inward(str(Path(cwd).resolve())),
+        home=inward(str(home.resolve())) if home.is_absolute() else "",
+        tmpdir=inward(named) if named else None,
+        workspace_roots=tuple(map(inward, workspace_roots)),
+        own_homes=tuple(map(inward, own_homes(environ, user_home))),
+        minimal=MINIMAL.get(platform, MINIMAL_LINUX),
     )

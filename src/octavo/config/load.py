@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from octavo.config.layers import Layer, Merged, file_layer, flag_layer
 from octavo.config.toml_lines import Keys
 from octavo.policy import secrets
-from octavo.policy.paths import join, printable
+from octavo.policy.paths import inward, join, printable
 from octavo.policy.presets import BUILT_IN, MODES, NAME_OF, preset, with_roots, writable_root
 from octavo.policy.reader import Origin, Reader
 from octavo.policy.tables import from_tables
@@ -189,7 +189,9 @@ def _roots(
         origin = settings.origin(here)
         in_file = origin.file is not None and origin.source == "config"
         base = str(Path(origin.file).absolute().parent) if in_file and origin.file else cwd
-        roots.append(path if path == "~" or path.startswith("~/") else join(base, path))
+        roots.append(
+            path if path == "~" or path.startswith("~/") else join(inward(base), inward(path))
+        )
     return tuple(roots)
 
 
@@ -238,7 +240,7 @@ def _added(path: str, cwd: str) -> FileRule:
     ref = RuleRef(text=f"--add-dir {printable(path)}", source="flag")
     if not path or "\0" in path:
         raise UsageError(f"{ref}: expected a path")
-    return writable_root(join(cwd, path), ref)
+    return writable_root(join(inward(cwd), inward(path)), ref)
 
 
 def _with_network(rules: PermissionRules, *, enabled: bool) -> PermissionRules:

@@ -5,8 +5,11 @@ import stat
 from typing import Final
 
 from octavo.policy.links import Kind
+from octavo.policy.paths import WINDOWS, inward, outward
 
 AT_MOST: Final = 4096
+MOUNT_POINT: Final = 0xA0000003
+"""The tag of a junction, which leads elsewhere as a symlink does."""
 GONE: Final = (FileNotFoundError, NotADirectoryError)
 
 
@@ -16,12 +19,13 @@ class DiskLook:
     def kind(self, path: str) -> Kind:
         """What lies at a path; "other" also where this user may not look."""
         try:
-            mode = os.lstat(path).st_mode
+            found = os.lstat(native(path))
         except GONE:
             return "missing"
         except (OSError, ValueError):
             return "other"
-        if stat.S_ISLNK(mode):
+        mode = found.st_mode
+        if stat.S_ISLNK(mode) or getattr(found, "st_reparse_tag", 0) == MOUNT_POINT:
             return "symlink"
         if stat.S_ISDIR(mode):
             return "dir"
@@ -30,16 +34,36 @@ class DiskLook:
     def readlink(self, path: str) -> str:
         """Where a symlink points; empty when it cannot be read."""
         try:
-            return os.readlink(path)  # noqa: PTH115 - asked for every path of a policy
+            return inward(os.readlink(native(path)))  # noqa: PTH115 - asked for every path of a policy
         except (OSError, ValueError):
             return ""
+
+    def spelled(self, path: str) -> str:
+        """The path with its names as they are on the disk."""
+        if not WINDOWS:
+            return path
+        from octavo.config.spelling import spelled  # noqa: PLC0415 - only there
+
+        return spelled(path)
 
     def read_text(self, path: str) -> str:
         """The beginning of a regular file; empty when it cannot be read."""
         try:
-            return os.fsdecode(read_regular(path, AT_MOST, follow=False))
+            return os.fsdecode(read_regular(native(path), AT_MOST, follow=False))
         except (OSError, ValueError):
             return ""
+
+
+def native(path: str) -> str:
+    """A path of the policy as this system takes it. On Windows some have no such form: missing."""
+    if WINDOWS and path.startswith("/"):
+        if path == "/":
+            return "\\"
+        found = outward(path)
+        if found == path:
+            raise FileNotFoundError(path)
+        return found
+    return path
 
 
 def read_regular(path: str, at_most: int, *, follow: bool = True) -> bytes:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from octavo.policy import globs, secrets
 from octavo.policy.links import resolve
-from octavo.policy.paths import depth, printable, under, upwards
+from octavo.policy.paths import depth, named, under, upwards
 from octavo.policy.protect import (
     Closed,
     Repository,
@@ -29,7 +29,7 @@ def closed(work: Settling) -> dict[str, FileRule]:
     rules: dict[str, FileRule] = {}
     for home in work.places.own_homes:
         place = resolve(home, work.look)
-        why = f"{printable(home)} is Octavo's own and is kept read-only"
+        why = f"{named(home)} is Octavo's own and is kept read-only"
         for path in (*place.links, place.path):
             _close(work, rules, Closed(path, why))
     own = set(rules)
@@ -39,7 +39,7 @@ def closed(work: Settling) -> dict[str, FileRule]:
         inside = any(place in rules and place not in own for place in upwards(root))
         if inside and root not in chosen:
             if temporary and root not in work.by_the_user:
-                _close(work, rules, Closed(root, f"{printable(root)} lies in a protected folder"))
+                _close(work, rules, Closed(root, f"{named(root)} lies in a protected folder"))
             continue  # reopened by an entry of the user's own, for a part of a protected folder
         for name in closed_under(root, work.look, temporary=temporary):
             _close(work, rules, name)
@@ -69,7 +69,7 @@ def hidden(work: Settling, mode: str) -> dict[str, FileRule]:
 
 
 def _secret(path: str, why: str) -> FileRule:
-    ref = RuleRef(text=f'"{printable(path)}" holds {why}', source="protected")
+    ref = RuleRef(text=f'"{named(path)}" holds {why}', source="protected")
     return FileRule(path=path, access=Access.NONE, ref=ref, protected=True)
 
 
@@ -79,7 +79,7 @@ def opened(work: Settling, shut: dict[str, FileRule]) -> dict[str, FileRule]:
     for found in _repositories(work):
         if not points_back(found, work.look):
             work.warn(
-                f"git_write: {printable(found.entry)} stays closed, its git folder does not "
+                f"git_write: {named(found.entry)} stays closed, its git folder does not "
                 "name this folder as its own"
             )
             continue
@@ -87,7 +87,7 @@ def opened(work: Settling, shut: dict[str, FileRule]) -> dict[str, FileRule]:
         if any(not _may_open(work, folder, shut) for folder in folders):
             continue
         for folder in folders:
-            ref = RuleRef(text=f"git_write opens {printable(folder)}", source="protected")
+            ref = RuleRef(text=f"git_write opens {named(folder)}", source="protected")
             rules[folder] = FileRule(path=folder, access=Access.WRITE, ref=ref, protected=True)
         for place in closed_in(found, work.look):
             ours = any(under(place.path, folder) for folder in folders)

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from octavo.policy import globs
-from octavo.policy.paths import join, normalise, printable
+from octavo.policy.paths import WINDOWS, inward, join, normalise, printable
 from octavo.policy.places import Places
 from octavo.protocol.errors import PolicyError
 from octavo.protocol.permissions import FileRule
@@ -22,6 +22,7 @@ def expanded(
 
     Raises PolicyError for a root that means nothing and for `~` without a known home folder.
     """
+    rule = replace(rule, path=inward(rule.path)) if WINDOWS else rule
     head, _, tail = rule.path.partition("/")
     for folder in _folders(head, rule, places, warn):
         path = normalise(f"{globs.escape(folder)}/{tail}") if rule.glob else join(folder, tail)
@@ -32,6 +33,8 @@ def _folders(
     head: str, rule: FileRule, places: Places, warn: Callable[[str], None]
 ) -> tuple[str, ...]:
     match head:
+        case "" if WINDOWS and rule.path != "/":
+            return _drive(rule, warn)
         case "" if rule.path.startswith("/"):
             return ("/",)
         case ":root":
@@ -52,6 +55,16 @@ def _folders(
             raise PolicyError(f"{rule.ref}: the home folder is not known")
         case _:
             raise PolicyError(f"{rule.ref}: {printable(rule.path)} is not an absolute path")
+
+
+def _drive(rule: FileRule, warn: Callable[[str], None]) -> tuple[str, ...]:
+    """A path on Windows lies on a drive or a share, or it is none."""
+    from octavo.policy.drives import is_named  # noqa: PLC0415 - only there
+
+    if is_named(rule.path):
+        return ("/",)
+    warn(f"{rule.ref}: {printable(rule.path)} is no path on Windows and is left out")
+    return ()
 
 
 def _tmpdir(places: Places, warn: Callable[[str], None]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from octavo.policy import globs
-from octavo.policy.paths import normalise, stronger
+from octavo.policy.paths import WINDOWS, inward, normalise, stronger
 from octavo.policy.reader import Keys, Reader, entry_text
 from octavo.policy.words import suggestion
 from octavo.protocol.permissions import Access, FileRule
@@ -65,6 +65,7 @@ def file_table(
     depth: int | None = None
     for key, value in table.items():
         here = (*keys, key)
+        key = inward(key)  # noqa: PLW2901 - the same key, as this room writes paths
         if key == DEPTH_KEY:
             depth = reader.count(here, value)
             continue
@@ -95,6 +96,8 @@ def _base(reader: Reader, keys: Keys, key: str, grammar: Grammar) -> str | None:
             raise reader.problem(keys, f"unknown special root{near}")
         reader.warn(keys, f"unknown special root, ignored{near}")
         return None
+    if key.startswith("//") and WINDOWS:
+        raise reader.problem(keys, "names a device, which no rule can be about")
     if key == "~" or key.startswith(("/", "~/")):
         return key
     if grammar.program and (key == "." or key.startswith("./")):
@@ -108,6 +111,7 @@ def _base(reader: Reader, keys: Keys, key: str, grammar: Grammar) -> str | None:
 
 
 def _nested(reader: Reader, keys: Keys, base: str, key: str, value: object) -> FileRule:
+    key = inward(key)
     if isinstance(value, Mapping):
         raise reader.problem(keys, "tables nest once: write the whole relative path as one key")
     if key.startswith(("/", "~/", ":")) or not key:

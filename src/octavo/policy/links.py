@@ -24,6 +24,11 @@ class Look(Protocol):
         """Where a symlink points, as written; empty when it cannot be read."""
         ...
 
+    def spelled(self, path: str) -> str:
+        """The path with its names as the disk has them, links not followed. Only where upper and
+        lower case are one it is another; missing names stay as they are."""
+        ...
+
     def read_text(self, path: str) -> str:
         """The first 4 KiB of a regular file; empty when it cannot be read."""
         ...
@@ -46,6 +51,9 @@ class Seen:
         if path not in self._targets:
             self._targets[path] = self._look.readlink(path)
         return self._targets[path]
+
+    def spelled(self, path: str) -> str:
+        return self._look.spelled(path)
 
     def read_text(self, path: str) -> str:
         return self._look.read_text(path)

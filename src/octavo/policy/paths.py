@@ -4,11 +4,13 @@ Pure arithmetic on POSIX paths as strings, the same on every platform: no disk, 
 folder. Callers resolve symlinks first (see `octavo.policy.links`).
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from octavo.protocol.permissions import Access, FileRule
 
+WINDOWS: Final = sys.platform == "win32"
 SURROGATE_BASE: Final = 0xDC00
 """os.fsdecode turns an undecodable byte 0x80..0xff into this plus the byte."""
 
@@ -26,6 +28,24 @@ class Pattern(Protocol):
     def touches(self, path: str) -> bool:
         """Whether the pattern names this path or a folder above it."""
         ...
+
+
+def inward(path: str) -> str:
+    """A path as it is written on this system, in the form this room reckons with."""
+    if not WINDOWS:
+        return path
+    from octavo.policy import drives  # noqa: PLC0415 - only there
+
+    return drives.inward(path)
+
+
+def outward(path: str) -> str:
+    """The same path for this system and for people."""
+    if not WINDOWS:
+        return path
+    from octavo.policy import drives  # noqa: PLC0415 - only there
+
+    return drives.outward(path)
 
 
 def normalise(path: str) -> str:
@@ -123,9 +143,14 @@ def printable(text: str) -> str:
     return "".join(map(_escaped, text))
 
 
+def named(path: str) -> str:
+    """A path for people to read."""
+    return printable(outward(path))
+
+
 def _escaped(char: str) -> str:
     if char == "\\":
-        return "\\\\"
+        return char if WINDOWS else "\\\\"  # there it stands in every path
     if char.isprintable():
         return char
     code = ord(char) - SURROGATE_BASE

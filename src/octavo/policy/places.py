@@ -18,6 +18,11 @@ MINIMAL_MACOS: Final = (
 )  # fmt: skip
 
 
+MINIMAL_WINDOWS: Final = (
+    "/C:/Windows", "/C:/Program Files", "/C:/Program Files (x86)", "/C:/ProgramData",
+)  # fmt: skip
+
+
 class Places(Struct, frozen=True, kw_only=True):
     """Where a command runs. All paths absolute; `cwd` and `home` without symlinks."""
 

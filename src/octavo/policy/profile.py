@@ -13,7 +13,7 @@ from msgspec import Struct
 from octavo.policy import globs
 from octavo.policy.closing import closed, hidden, opened
 from octavo.policy.links import Look, Seen, resolve
-from octavo.policy.paths import deepest, depth, join, parent, printable, table
+from octavo.policy.paths import deepest, depth, inward, join, outward, parent, printable, table
 from octavo.policy.places import Places
 from octavo.policy.presets import BUILT_IN, MODES, preset, with_roots, writable_root
 from octavo.policy.reader import Origin, OriginOf
@@ -74,9 +74,9 @@ class Explanation(Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        shown = printable(self.path)
+        shown = printable(outward(self.path))
         if self.resolved != self.path:
-            shown += f" → {printable(self.resolved)}"
+            shown += f" → {printable(outward(self.resolved))}"
         return f"{shown}: {MEANING[self.access]}: {self.rule}"
 
     def __str__(self) -> str:
@@ -119,6 +119,7 @@ class EffectiveProfile(Struct, frozen=True, kw_only=True, dict=True):
 
     def explain(self, path: str, look: Look | None = None) -> Explanation:
         """Which rule decides a path. With `look`, symlinks are followed and both ends count."""
+        path = inward(path) if look is None else look.spelled(inward(path))
         named = self._absolute(path)
         if look is None:
             return self._explanation(named, named, self._decide(named))
@@ -146,7 +147,7 @@ class EffectiveProfile(Struct, frozen=True, kw_only=True, dict=True):
         return tuple((globs.compiled(rule.path), rule) for rule in self.deny_globs)
 
     def _absolute(self, path: str) -> str:
-        return join(self.places.cwd, path)
+        return join(self.places.cwd, inward(path))
 
     def _decide(self, path: str) -> FileRule | None:
         return deepest(path, self._table, self._globs)

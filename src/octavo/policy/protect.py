@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from octavo.policy.links import Look, resolve
-from octavo.policy.paths import join, parent, printable, upwards
+from octavo.policy.paths import inward, join, named, parent, upwards
 
 NAMES: Final = (".git", ".codex", ".agents", ".octavo")
 
@@ -58,7 +58,7 @@ def closed_under(root: str, look: Look, *, temporary: bool) -> Iterator[Closed]:
     """
     for name in NAMES:
         path = join(root, name)
-        why = f'"{name}" under {printable(root)} is kept read-only'
+        why = f'"{name}" under {named(root)} is kept read-only'
         if look.kind(path) == "missing":
             if not temporary and not (name == ".git" and work_tree_above(root, look)):
                 yield Closed(path, why)
@@ -68,7 +68,7 @@ def closed_under(root: str, look: Look, *, temporary: bool) -> Iterator[Closed]:
         for place in (*target.links, target.path):
             yield Closed(place, why)
         if name == ".git" and (found := repository(path, look)) is not None:
-            why = f'the git folder that "{name}" under {printable(root)} names is kept read-only'
+            why = f'the git folder that "{name}" under {named(root)} names is kept read-only'
             yield Closed(found.own, why)
             yield Closed(found.common, why)
 
@@ -128,7 +128,7 @@ def closed_in(found: Repository, look: Look) -> Iterator[Closed]:
         places += [(found.own, name) for name in GIT_POINTERS]
     for folder, name in places:
         path = join(folder, name)
-        why = f'git_write leaves "{name}" in {printable(folder)} read-only'
+        why = f'git_write leaves "{name}" in {named(folder)} read-only'
         stand_in = STAND_INS.get(name) if look.kind(path) == "missing" else None
         yield Closed(path, why, stand_in)
         target = resolve(path, look)
@@ -142,6 +142,7 @@ def _pointed(base: str, text: str, look: Look) -> str | None:
     target = text.lstrip(" \t").rstrip("\r\n")
     if not target or "\0" in target:
         return None
+    target = inward(target)
     place = resolve(target if target.startswith("/") else f"{base}/{target}", look)
     return None if place.endless else place.path
 

@@ -20,9 +20,9 @@ from octavo.policy.links import Look, Resolved, resolve
 from octavo.policy.paths import (
     deepest,
     depth,
+    named,
     normalise,
     parent,
-    printable,
     stronger,
     under,
     upwards,
@@ -99,11 +99,13 @@ def settle(written: PermissionRules, places: Places, look: Look) -> Settling:
     """Find out where every rule holds. Raises PolicyError for what cannot be meant."""
     for folder in (places.cwd, *places.roots):
         if not folder.startswith("/"):
-            raise PolicyError(f"{printable(folder)} is not an absolute path")
+            raise PolicyError(f"{named(folder)} is not an absolute path")
     work = Settling(places, look)
     placed: list[Placed] = []
     for rule in written.files:
         for plain, head in expanded(rule, places, work.warn):
+            if not plain.glob:
+                plain = replace(plain, path=look.spelled(plain.path))  # noqa: PLW2901 - spelled right
             if plain.glob:
                 _add_glob(work, plain)
             else:
@@ -111,7 +113,7 @@ def settle(written: PermissionRules, places: Places, look: Look) -> Settling:
     missing = _add_writable(work, [p for p in placed if p.rule.access is Access.WRITE])
     _add_others(work, [p for p in placed if p.rule.access is not Access.WRITE])
     for one in missing:
-        shown = f"{one.rule.ref}: {printable(one.rule.path)}"
+        shown = f"{one.rule.ref}: {named(one.rule.path)}"
         usual = one.head in TEMPORARY and one.rule.ref.source not in BY_THE_USER
         if not usual and (one.rule.root or work.access(one.at.path) is not Access.WRITE):
             work.warn(f"{shown} does not exist and is left out")
@@ -134,13 +136,13 @@ def _add_writable(work: Settling, placed: Sequence[Placed]) -> list[Placed]:
     missing: list[Placed] = []
     roots: set[str] = set()
     for one in sorted(placed, key=lambda one: bool(one.at.links)):
-        shown = f"{one.rule.ref}: {printable(one.rule.path)}"
+        shown = f"{one.rule.ref}: {named(one.rule.path)}"
         planted = _planted(one.at, roots)
         if one.at.endless:
             work.warn(f"{shown} is a symlink that leads nowhere and is left out")
         elif planted is not None:
             work.warn(
-                f"{shown} is left out: {printable(planted)} is a symlink in a writable folder, "
+                f"{shown} is left out: {named(planted)} is a symlink in a writable folder, "
                 "where a command may have put it"
             )
         elif not _may_be_writable(work, one):
@@ -166,13 +168,13 @@ def _may_be_writable(work: Settling, one: Placed) -> bool:
     path = one.at.path
     whole = "the whole disk" if path == "/" else "your home folder" if path == work.home else ""
     if whole and one.head in TEMPORARY:
-        work.warn(f"{one.rule.ref} is left out: {printable(one.rule.path)} is {whole}")
+        work.warn(f"{one.rule.ref} is left out: {named(one.rule.path)} is {whole}")
         return False
     if whole and one.rule.root:
         hint = WHOLE_DISK if path == "/" else WHOLE_HOME
-        raise PolicyError(f"{one.rule.ref}: {printable(path)} is {whole}", hint=hint)
+        raise PolicyError(f"{one.rule.ref}: {named(path)} is {whole}", hint=hint)
     if one.rule.root and work.home is not None and under(work.home, path):
-        work.warn(f"{one.rule.ref}: {printable(path)} is writable and contains your home folder")
+        work.warn(f"{one.rule.ref}: {named(path)} is writable and contains your home folder")
     return True
 
 
@@ -190,7 +192,7 @@ def _add_others(work: Settling, placed: Sequence[Placed]) -> None:
             work.add(one)
         else:
             work.warn(
-                f"{one.rule.ref} gives no access to {printable(one.at.path)}: a symlink on the "
+                f"{one.rule.ref} gives no access to {named(one.at.path)}: a symlink on the "
                 "way lies in a writable folder, where a command may have put it"
             )
         for link in one.at.links:
