@@ -265,5 +265,7 @@ async def test_a_secret_comes_from_a_file_as_well(run, tmp_path):
     network["mitm"]["actions"]["auth"]["inject_request_headers"] = [
         {"name": "Authorization", "secret_file": str(tmp_path / "token")}
     ]
-    done = await runs(f"curl -sS -m 20 https://ok.test:{secure}/mine", secure, network=network)
-    assert done.output.text == "GET /mine\nfrom-a-file None\n"
+    line = f"curl -sS -m 20 https://ok.test:{secure}/mine; cat {tmp_path}/token"
+    done = await runs(line, secure, network=network)
+    assert done.output.text.startswith("GET /mine\nfrom-a-file None\n")
+    assert done.output.text.count("from-a-file") == 1

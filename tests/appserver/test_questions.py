@@ -43,6 +43,9 @@ def test_a_rule_about_the_host_is_taken():
     assert decided(about(), amendment("deny", "h.example")) == Decision.deny_always(rule)
 
 
+ELSEWHERE = {"execpolicy_amendment": ["network-access", "https://other.example"]}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -50,6 +53,7 @@ def test_a_rule_about_the_host_is_taken():
         amendment("open", "h.example"),
         {"decision": {"applyNetworkPolicyAmendment": {}}},
         {"decision": {"applyNetworkPolicyAmendment": None}},
+        {"decision": {"acceptWithExecpolicyAmendment": ELSEWHERE}},
     ],
 )
 def test_a_rule_about_anything_else_is_a_no(answer):

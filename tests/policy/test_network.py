@@ -282,6 +282,18 @@ def test_a_rule_allows_its_host_and_port():
 
 
 @pytest.mark.parametrize(
+    ("port", "asked", "refused"),
+    [(None, 80, True), (None, 443, False), (80, 80, True), (8080, 8080, True), (8080, 80, False)],
+)
+@pytest.mark.parametrize("protocol", ["tcp", "https_connect", "socks5_tcp"])
+def test_a_tunnel_carries_no_plain_requests_that_are_denied(port, asked, refused, protocol):
+    found = policy("a.example", rules=rule("deny", "http", port))
+    assert (said(found, f"a.example:{asked}", protocol)[1] == "denied") is refused
+    allowing = policy(rules=rule("allow", "http"))
+    assert said(allowing, f"a.example:{asked}", protocol)[0] == "ask"
+
+
+@pytest.mark.parametrize(
     ("written", "asked", "speaks"),
     [("http", "http", True), ("http", "https_connect", False), ("https", "https_connect", True),
      ("https", "socks5_tcp", True), ("https", "tcp", True), ("https", "http", False),

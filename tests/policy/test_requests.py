@@ -33,6 +33,9 @@ def lets(given_rules, method="GET", path="/repos/mine", *, scheme="https", port=
         ("/repos/minefield", False), ("/repos", False), ("/", False), ("/x/repos/mine", False),
         ("/repos/mine/../theirs", False), ("/repos/mine/%2e%2e/x", False), ("/repos//mine", False),
         ("/repos/mine/%2Fx", False), ("/repos/mine\\x", False), ("/repos/%6dine", False), ("*", False),
+        ("/repos/mine/..;/x", False), ("/repos/mine/..;a=b/x", False), ("/repos/mine/.;/x", False),
+        ("/repos/mine/..%3b/x", False), ("/repos/mine/%252e%252e/x", False),
+        ("/repos/mine/%c0%ae%C0%AE/x", False), ("/repos/mine/a;b", True), ("/repos/mine/a%20b", True),
     ],
 )  # fmt: skip
 def test_a_path_is_met_part_by_part_and_only_when_it_can_be_read_in_one_way(path, expected):
@@ -76,7 +79,8 @@ def test_methods_schemes_and_ports():
 @pytest.mark.parametrize(
     ("query", "expected"),
     [("state=open", True), ("state=closed", False), ("", False), ("state=open&state=all", False),
-     ("a=b&state=open", True), ("st%61te=all&state=open", False)],
+     ("a=b&state=open", True), ("st%61te=all&state=open", False),
+     ("a=1;state=all&state=open", False)],
 )  # fmt: skip
 def test_a_query_that_is_named_has_to_be_there_once(query, expected):
     found = rules(query={"state": ["open", "all"]})
@@ -108,6 +112,8 @@ def test_an_action_takes_out_and_puts_in():
         ({"host": "api.example:443"}, None, None, "host"),
         ({"methods": []}, None, None, "has to name methods"),
         ({"methods": ["G T"]}, None, None, "has to name methods"),
+        ({"methods": ["GET", "TRACE"]}, None, None, "has to name methods"),
+        ({"methods": ["connect"]}, None, None, "has to name methods"),
         ({"path_prefixes": ["repos"]}, None, None, "no path"),
         ({"path_prefixes": []}, None, None, '"/" is all of them'),
         ({"path_prefixes": ["/a?b"]}, None, None, "no path"),

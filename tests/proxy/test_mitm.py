@@ -1,6 +1,7 @@
 """Limited mode with TLS that is looked into."""
 
 import asyncio
+import os
 import ssl
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -215,3 +216,14 @@ def test_a_bundle_that_was_changed_is_written_again(tmp_path):
 def test_the_systems_roots_are_pem():
     roots = system_roots()
     assert roots == b"" or roots.startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+def test_bundles_nobody_used_for_long_are_removed(tmp_path):
+    old = Path(write_bundle(str(tmp_path), [b"old"]))
+    used = Path(write_bundle(str(tmp_path), [b"used"]))
+    for one in (old, used):
+        os.utime(one, (1, 1))
+    write_bundle(str(tmp_path), [b"used"])  # a command was started with it again
+    write_bundle(str(tmp_path), [b"new"])
+    assert not old.exists()
+    assert used.exists()

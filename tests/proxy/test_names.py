@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octavo.policy.network import host_policy
+from octavo.policy.network import judge as real
 from octavo.policy.rules import NetworkRule, RuleSet
 from octavo.protocol.permissions import NetworkRules
 from octavo.proxy.dns import NoRoom, NotFound
@@ -30,7 +31,7 @@ def test_a_name_gets_an_address_that_leads_back_to_it():
     assert names.find("OK.Example") == names.find("ok.example")
 
 
-@given(st.lists(st.from_regex(r"[a-z]{1,8}\.[a-z]{2,5}", fullmatch=True), max_size=40))
+@given(st.lists(st.from_regex(r"[a-z]{1,8}\.[a-z]{2,3}", fullmatch=True), max_size=40))
 def test_every_name_has_one_address_and_every_address_one_name(wanted):
     names = Names(policy("*"))
     found = {name: str(ipaddress.IPv4Address(names.find(name))) for name in wanted}
@@ -126,3 +127,14 @@ def test_whom_programs_ask(text, expected):
 @given(st.text(max_size=200))
 def test_any_file_can_be_read(text):
     assert read_resolv(text).servers
+
+
+def test_a_made_up_name_is_looked_for_on_its_own_ports_only(monkeypatch):
+    asked = []
+    monkeypatch.setattr("octavo.proxy.names.judge", lambda *said: asked.append(said) or real(*said))
+    names = Names(policy("single:8443", *(f"h{n}.example:{n + 1000}" for n in range(200))))
+    assert names.find("single")
+    assert len(asked) <= 4
+    with pytest.raises(NotFound):
+        names.find("another")
+    assert len(asked) <= 8

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from octavo.policy.places import Places
 from octavo.policy.profile import effective, from_mapping
 from octavo.protocol.permissions import RuleRef
-from octavo.sandbox.denial import Denial, Judge, parse_address
+from octavo.sandbox.denial import MOST, Denial, Judge, parse_address
 from policy.disk import Disk
 
 
@@ -168,3 +168,40 @@ def test_an_address_is_host_and_port_unless_it_is_our_own(data, expected):
 def test_no_address_is_too_strange(data):
     found = parse_address(data)
     assert found is None or found.isprintable()
+
+
+def v4(text, port):
+    return (
+        b"\x02\0" + port.to_bytes(2, "big") + bytes(int(one) for one in text.split(".")) + bytes(8)
+    )
+
+
+def v6(tail, port):
+    return b"\x0a\0" + port.to_bytes(2, "big") + bytes(4) + tail.rjust(16, b"\0") + bytes(4)
+
+
+WAITED = frozenset({("127.0.0.1", 3128), ("0.0.0.0", 443), ("127.64.0.1", 8443)})
+
+
+@pytest.mark.parametrize(
+    ("address", "subject"),
+    [
+        (v4("192.0.2.1", 443), None), (v6(b"\xff\xff\xc0\0\2\1", 443), None),
+        (v4("192.0.2.1", 8443), "192.0.2.1:8443"), (v4("192.0.2.1", 3128), "192.0.2.1:3128"),
+        (v4("127.64.0.1", 8443), None), (v4("127.64.0.2", 8443), "127.64.0.2:8443"),
+        (v6(b"\x20\1" + bytes(13) + b"\1", 443), "[2001:0:0:0:0:0:0:1]:443"),
+        (v4("127.0.0.1", 8443), None),
+    ],
+)  # fmt: skip
+def test_what_the_proxy_waits_for_it_tells_by_itself_and_nothing_else(address, subject):
+    call = Call("connect", "connect", address=address)
+    expected = None if subject is None else ("connect", subject)
+    assert verdict(call, waited=WAITED) == expected
+
+
+def test_there_is_an_end_to_what_is_told_of_one_command():
+    made = judge()
+    for number in range(MOST + 5):
+        made.note(Call("openat", "open", Spot(f"/etc/{number}"), flags=WRONLY), 1)
+    made.note(Call("openat", "open", Spot("/etc/0"), flags=WRONLY), 1)
+    assert (len(made.denials), made.denials[0].count) == (MOST, 2)

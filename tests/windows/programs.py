@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from octavo.sandbox.windows import argv, environment
+from octavo.process import argv_windows as argv
 
 CMD = "C:\\windows\\system32\\cmd.exe"
 
@@ -29,7 +29,7 @@ def command(words: Sequence[str], cwd: str, variables: dict[str, str] | None = N
     return Command(
         application=application,
         line=line,
-        block=environment.block(given),
+        block=argv.block(given),
         cwd=cwd,
         name=words[0],
     )

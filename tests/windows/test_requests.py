@@ -21,11 +21,11 @@ if sys.platform == "win32":
     from octavo.process.run import run
     from octavo.process.spec import Terminal
     from octavo.sandbox.win32 import desktop
-    from octavo.sandbox.windows import desktops, frames
+    from octavo.sandbox.windows import acl, desktops, frames
     from octavo.sandbox.windows.acl import Ace
     from octavo.sandbox.windows.tokens import FLAGS
 
-ENDLESS = spawn_windows.KILL_ON_CLOSE | spawn_windows.BREAKAWAY_OK if sys.platform == "win32" else 0
+ENDLESS = spawn_windows.KILL_ON_CLOSE if sys.platform == "win32" else 0
 GENERIC_ALL = 0x10000000
 
 
@@ -56,7 +56,7 @@ def test_the_runner_asks_for_what_the_facts_say(trace, user, room, request_of):
     (filtered,) = trace.asked("filter_token")
     assert filtered.number("flags") == FLAGS
     limits = [each.number("limit_flags") for each in trace.asked("set_job_limits")]
-    assert limits == [ENDLESS, spawn_windows.BREAKAWAY_OK]
+    assert limits == [ENDLESS, spawn_windows.NO_LIMITS]
     (child,) = starts(trace, "cmd.exe")
     assert child.number("token") != 0
     assert len(listed(child, "jobs")) == 1
@@ -65,6 +65,27 @@ def test_the_runner_asks_for_what_the_facts_say(trace, user, room, request_of):
     ]
     assert f"Winsta0\\\\{room}" in child.arguments
     assert re.search(r"chars=\d+,attribute=00,flags=100", child.arguments)
+
+
+def test_token_empty_device_and_desktop_come_before_the_command(trace, user, request_of):
+    run_to_end(user, request_of(CMD, "/c", "echo x"))
+    asked = trace.since()
+    (token,) = [each for each in asked if each.call == "filter_token"]
+    runner = token.thread
+    steps = {"filter_token": "token", "open_desktop": "desktop", "create_job": "job"}
+    order = []
+    for each in asked[asked.index(token) :]:
+        if each.thread != runner:
+            continue
+        if each.call == "open_file_object" and each.name == "NUL":
+            order.append(each.number("access"))
+        elif each.call in steps:
+            order.append(steps[each.call])
+        elif each.call == "new_process":
+            order.append("start")
+    # CreateFile itself always asks for attributes and waiting; the last one is the command's input
+    device = acl.NUL_ACCESS | 0x100080
+    assert order == ["token", device, "desktop", "job", 0x80100080, "start"]
 
 
 def test_the_runners_ends_are_opened_for_one_direction_each(trace, user, request_of):

@@ -126,6 +126,16 @@ def test_a_deadline_ends_the_command_and_all_it_started(tmp_path):
     assert not runs(int(done.stdout.text()))
 
 
+def test_nothing_gets_out_of_a_commands_job(tmp_path):
+    code = (
+        "import subprocess, sys\n"
+        "try: subprocess.Popen([sys.executable, '-I', '-S', '-c', 'input()'], creationflags=0x1000000)\n"
+        "except OSError as error: print(error.winerror)\n"
+        "else: print('it got out')"
+    )
+    assert ran(python(code), tmp_path).stdout.text() == "5\r\n"
+
+
 def test_what_a_command_leaves_behind_lives_on(tmp_path):
     mark = tmp_path / "mark"
     inner = f"import time; time.sleep(1); open({str(mark)!r}, 'w').write('x')"

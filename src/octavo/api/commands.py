@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, Self
@@ -23,6 +24,9 @@ from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial
 from octavo.sandbox.gate import Gate
 from octavo.sandbox.launcher import Launcher, session_for
+
+if sys.platform == "win32":
+    from octavo.api.windows import choice_of
 
 LIMIT_SIGNALS: Final = {24: "cpu", 25: "file-size"}
 """SIGXCPU and SIGXFSZ where limits are held: Linux."""
@@ -108,12 +112,22 @@ class CommandRunner:
         environ: Mapping[str, str] | None = None,
         rungs: tuple[str, ...] | None = None,
         gate: Callable[[], Gate] | None = None,
+        profile: str | None = None,
+        overrides: Sequence[str] = (),
     ) -> None:
-        """`gate`: makes who serves rules per host; for tests."""
+        """`gate`: makes who serves rules per host; for tests. `profile` and `overrides` (`key=value`)
+        join the settings that choose the Windows sandbox; no others are read here.
+
+        Raises ConfigError (Windows).
+        """
         self._environ = dict(os.environ if environ is None else environ)
         home = state_home(self._environ)
+        windows = None
+        if sys.platform == "win32":
+            windows = choice_of(home, self._environ, profile=profile, overrides=overrides)
         self._launcher = Launcher(
-            session_for(home, self._environ, rungs), gate or managed_network(home, self._environ)
+            session_for(home, self._environ, rungs, windows=windows),
+            gate or managed_network(home, self._environ),
         )
 
     async def __aenter__(self) -> Self:

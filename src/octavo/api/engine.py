@@ -5,6 +5,7 @@ Everything that touches the world (clock, disk, sandbox, models) is made here an
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
@@ -27,6 +28,9 @@ from octavo.sandbox.launcher import Launcher, session_for
 from octavo.store.base import Store, ThreadInfo
 from octavo.store.disk import DiskStore
 from octavo.tools.base import Tool
+
+if sys.platform == "win32":
+    from octavo.api.windows import choice_of
 
 if TYPE_CHECKING:
     from octavo.api.memories import Memories
@@ -78,6 +82,16 @@ class Engine:
         """
         outside = dict(os.environ if environ is None else environ)
         folder = state_home(outside) if home is None else real(home)
+        windows = None
+        if sys.platform == "win32":
+            windows = choice_of(
+                folder,
+                outside,
+                profile=profile,
+                overrides=overrides,
+                flags=flags,
+                user_settings=user_settings,
+            )
         clock = clock or SystemClock()
         wiring = Wiring(
             home=folder,
@@ -99,7 +113,8 @@ class Engine:
             ids=ids or SystemIds(),
             store=store or DiskStore(folder, now_ms=clock.now_ms),
             launcher=Launcher(
-                session_for(folder, outside, rungs), managed_network(folder, outside)
+                session_for(folder, outside, rungs, windows=windows),
+                managed_network(folder, outside),
             ),
         )
         problem: BaseException | None = None

@@ -53,8 +53,9 @@ def read(path: str, key: str) -> str:
     return data.decode("latin-1")
 
 
-def placeholders(network: NetworkRules) -> dict[str, str]:
-    """The variables of a command in which secrets would be, with something else in them."""
-    if not network.broker:
-        return {}
-    return {one.env: PLACEHOLDER for one in injections(network) if one.env is not None}
+def placeholders(network: NetworkRules, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a command in which secrets would be: with something else in them, or empty."""
+    names = (one.env for one in injections(network) if one.env is not None)
+    if network.broker:
+        return dict.fromkeys(names, PLACEHOLDER)
+    return {name: "" for name in names if name in environment}

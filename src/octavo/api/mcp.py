@@ -7,7 +7,6 @@ side; the first request to the model waits for them, each no longer than its own
 import asyncio
 import os
 import ssl
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +22,7 @@ from octavo.mcp.login import auth_status
 from octavo.mcp.server import Server
 from octavo.mcp.tokens import Tokens
 from octavo.process.child import Child
+from octavo.process.run import start
 from octavo.process.spec import ProcessSpec
 from octavo.protocol.approvals import McpApproval
 from octavo.protocol.errors import ConfigError, OctavoError
@@ -40,9 +40,6 @@ from octavo.protocol.mcp import (
 from octavo.sandbox.confined import Confined
 from octavo.tools.base import Launcher
 from octavo.tools.mcp import McpTools, Offer, Progress
-
-if sys.platform != "win32":
-    from octavo.process import pipes
 
 if TYPE_CHECKING:
     from octavo.tools.registry import Source
@@ -273,15 +270,12 @@ class Nothing:
 def starter(launcher: Launcher) -> Callable[[ProcessSpec, StdioTransport], Awaitable[Child]]:
     """Starts programs: inside the sandbox where their settings say so, else as they are."""
 
-    async def start(spec: ProcessSpec, transport: StdioTransport) -> Child:
+    async def started(spec: ProcessSpec, transport: StdioTransport) -> Child:
         if transport.sandbox:
             return (await launcher.start(spec)).child
-        if sys.platform == "win32":
-            raise McpError("MCP servers that are programs cannot be started on this system yet")
-        else:  # noqa: RET506 - the checker takes only an else for the other platforms
-            return await pipes.start(spec)
+        return await start(spec)
 
-    return start
+    return started
 
 
 def certificates(

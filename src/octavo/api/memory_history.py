@@ -7,23 +7,21 @@ is no history and no diff; nothing else is missing.
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import Final
 
 from octavo.engine.memories import DIFF_BYTES
 from octavo.process.child import StartError
-from octavo.process.run import run
+from octavo.process.run import run, start
 from octavo.process.spec import OutputCaps, Pipes, ProcessSpec
-
-if sys.platform != "win32":
-    from octavo.process import pipes
 
 GIT: Final = (
     "git", "--no-pager", "-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false",
     "-c", f"core.attributesFile={os.devnull}", "-c", "gc.auto=0", "-c", "protocol.allow=never",
 )  # fmt: skip
 GIT_S: Final = 20.0
+PASSED_ON: Final = ("PATH", "TMPDIR", "SYSTEMROOT", "PATHEXT", "TEMP", "TMP")
+"""The last four are Windows'."""
 NOW: Final = "refs/heads/now"
 MERGED: Final = "refs/heads/merged"
 
@@ -63,29 +61,26 @@ class MemoryHistory:
 
     async def _git(self, *words: str, stdin: bytes | None = None) -> bytes | None:
         """What git prints; None when it fails, is missing or too slow."""
-        if sys.platform == "win32":
+        caps = OutputCaps(head_bytes=DIFF_BYTES, tail_bytes=0)
+        spec = ProcessSpec(
+            argv=(*GIT, *words),
+            env=environment(self._environ, self._folder),
+            cwd=os.path.dirname(self._folder),
+            stdio=Pipes(stdin=stdin is not None),
+            caps=caps,
+        )
+        try:
+            done = await run(await start(spec), stdin=stdin, timeout_s=GIT_S, caps=caps)
+        except StartError:
             return None
-        else:  # noqa: RET505 - the checker takes only an else for the other platforms
-            caps = OutputCaps(head_bytes=DIFF_BYTES, tail_bytes=0)
-            spec = ProcessSpec(
-                argv=(*GIT, *words),
-                env=environment(self._environ, self._folder),
-                cwd=os.path.dirname(self._folder),
-                stdio=Pipes(stdin=stdin is not None),
-                caps=caps,
-            )
-            try:
-                done = await run(await pipes.start(spec), stdin=stdin, timeout_s=GIT_S, caps=caps)
-            except StartError:
-                return None
-            good = done.status.ok and not done.timed_out
-            whole = done.stdout.head + done.stdout.tail
-            return whole[:DIFF_BYTES] if good else None
+        good = done.status.ok and not done.timed_out
+        whole = done.stdout.head + done.stdout.tail
+        return whole[:DIFF_BYTES] if good else None
 
 
 def environment(environ: Mapping[str, str], folder: str) -> dict[str, str]:
     """What git gets: no settings of the user or the machine."""
-    found = {name: environ[name] for name in ("PATH", "TMPDIR") if name in environ}
+    found = {name: environ[name] for name in PASSED_ON if name in environ}
     return found | {
         "GIT_DIR": folder,
         "GIT_CONFIG_NOSYSTEM": "1",

@@ -7,23 +7,28 @@ connection is known by its command. A refusal ends the command, or is only told 
 import asyncio
 import itertools
 import socket
+import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from octavo.api.injecting import injected, placeholders
+from octavo.api.injecting import injected, injections, placeholders
 from octavo.policy.network import Decision, HostPolicy, host_policy
-from octavo.protocol.errors import InternalError
+from octavo.protocol.errors import InternalError, SandboxUnavailable
 from octavo.protocol.permissions import Injection, NetworkRules, RuleRef
 from octavo.proxy.approvals import Answer
 from octavo.proxy.env import bundle_variables, given_bundles, proxy_variables
+from octavo.proxy.limits import LIMITS, fitting
 from octavo.proxy.names import Names, Resolv, read_resolv, ways
 from octavo.proxy.records import Record
 from octavo.proxy.server import NetworkProxy
 from octavo.sandbox.denial import Denial
-from octavo.sandbox.gate import HOST, PORT, Offer
+from octavo.sandbox.gate import HOST, PORT, Offer, Opened
+
+if sys.platform != "win32":
+    import resource
 
 if TYPE_CHECKING:
     from octavo.policy.addresses import Address
@@ -33,11 +38,16 @@ if TYPE_CHECKING:
     from octavo.proxy.resolve import Resolver
     from octavo.sandbox.gate import Asker
 
+BACKLOG: Final = 512
 START_S: Final = 10.0
 GRACE_S: Final = 0.1
 """A command that is ended for a refusal has so long to end by itself."""
 RESOLV: Final = "/etc/resolv.conf"
 MOST_RESOLV: Final = 65_536
+MOST_REFUSED: Final = 200
+"""Different hosts, ports and reasons that are told of one command."""
+MOST_RECORDED: Final = 10_000
+"""Lines of one command in an audit."""
 NOT_LISTED: Final = RuleRef(text="not on the list of allowed hosts", source="default")
 
 
@@ -55,7 +65,7 @@ class Outlet:
         self,
         network: "ManagedNetwork",
         identity: str,
-        child: "Child",
+        child: "Child | None",
         asker: "Asker | None",
         names: Names,
         *,
@@ -68,6 +78,7 @@ class Outlet:
         self._began = time.monotonic()
         self._found: dict[tuple[str, str], Denial] = {}
         self.identity = identity
+        self.recorded = 0
         self.cancels = cancels
         self.ended_by: Decision | None = None
         """The refusal that ended the command."""
@@ -92,8 +103,15 @@ class Outlet:
         subject = f"{decision.host}:{decision.port}"
         key = (subject, decision.reason)
         before = self._found.get(key)
+        if before is not None or len(self._found) < MOST_REFUSED:
+            self._found[key] = self._counted(decision, subject, before)
+        if self.cancels and self.ended_by is None:
+            self.ended_by = decision
+            self._end_command()
+
+    def _counted(self, decision: Decision, subject: str, before: Denial | None) -> Denial:
         elapsed = round((time.monotonic() - self._began) * 1000)
-        self._found[key] = Denial(
+        return Denial(
             operation="connect",
             subject=subject,
             rule=decision.rule or NOT_LISTED,
@@ -101,8 +119,15 @@ class Outlet:
             at_ms=elapsed if before is None else before.at_ms,
             count=1 if before is None else before.count + 1,
         )
-        if self.cancels and self.ended_by is None:
-            self.ended_by = decision
+
+    def attach(self, child: "Child") -> None:
+        """The command that was started with this way out; it may be refused something already."""
+        self._child = child
+        if self.ended_by is not None:
+            self._end_command()
+
+    def _end_command(self) -> None:
+        if self._child is not None:
             self._child.terminate()
             asyncio.get_running_loop().call_later(GRACE_S, self._child.kill)
 
@@ -139,6 +164,9 @@ class ManagedNetwork:
         self._task: asyncio.Task[None] | None = None
         self._outlets: dict[str, Outlet] = {}
         self._numbers = itertools.count(1)
+        self._one_at_a_time = asyncio.Lock()
+        """For the proxy and the authority, of which there is one each."""
+        self._secrets: dict[Injection, str] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
     async def offer(
@@ -150,7 +178,8 @@ class ManagedNetwork:
         """See `Gate`. Programs that know of no proxy find their way, too: names lead to sockets."""
         self._resolv = look_up_resolv()
         caught = ways(policy_for(profile.network, asker), self._resolv)
-        await asyncio.to_thread(injected, profile.network, self._environ)  # else nothing starts
+        # else nothing starts
+        self._secrets |= await asyncio.to_thread(injected, profile.network, self._environ)
         await self._ready()
         found = proxy_variables(
             host=HOST,
@@ -159,34 +188,78 @@ class ManagedNetwork:
             local_binding=profile.network.local_binding,
             given=environment,
         )
-        readable: tuple[str, ...] = ()
-        if profile.network.looked_into:
-            trusted = await self._trusted(environment)
-            found |= trusted
-            readable = tuple(dict.fromkeys(trusted.values()))
-        if profile.network.broker:
-            found |= placeholders(profile.network)
-        return Offer(ways=(f"tcp {HOST} {PORT}", *caught), variables=found, readable=readable)
+        trusted = await self._trusted(profile, environment)
+        return Offer(
+            ways=(f"tcp {HOST} {PORT}", *caught),
+            variables=found | trusted | placeholders(profile.network, environment),
+            readable=tuple(dict.fromkeys(trusted.values())),
+        )
 
-    async def _trusted(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Variables that make programs trust the authority of this process, which looks into TLS.
+    async def listen(
+        self,
+        profile: "EffectiveProfile",
+        environment: Mapping[str, str],
+        asker: "Asker | None" = None,
+        *,
+        ports: Sequence[int] = (),
+    ) -> Opened:
+        """See `Gate`. Others on this machine can reach the port, so it asks for the command's own
+        password."""
+        secrets = await asyncio.to_thread(injected, profile.network, self._environ)
+        await self._ready()
+        trusted = await self._trusted(profile, environment)
+        assert self._proxy is not None
+        policy = policy_for(profile.network, asker, secrets)
+        listening = listening_at(ports)
+        outlet = self._outlet(profile, None, asker, Names(policy))
+        execution = self._proxy.open(outlet.identity, policy)
+        port = listening.getsockname()[1]
+        self._proxy.listen(listening, outlet.identity, credential=True)
+        found = proxy_variables(
+            host=HOST,
+            port=port,
+            credentials=(execution.user, execution.password),
+            platform="win32" if sys.platform == "win32" else "darwin",
+            local_binding=profile.network.local_binding,
+            given=environment,
+        )
+        return Opened(
+            port=port,
+            variables=found | trusted | placeholders(profile.network, environment),
+            readable=tuple(dict.fromkeys(trusted.values())),
+            served=outlet,
+        )
+
+    async def _trusted(
+        self, profile: "EffectiveProfile", environment: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Variables that make programs trust the authority of this process, which looks into TLS;
+        none where nothing is looked into.
 
         Raises SandboxUnavailable where the library for that is missing, ConfigError.
         """
+        if not profile.network.looked_into:
+            return {}
         assert self._proxy is not None
-        if self._interception is None:
-            self._interception = await asyncio.to_thread(self._new_interception)
+        async with self._one_at_a_time:
+            if self._interception is None:
+                self._interception = await asyncio.to_thread(self._new_interception)
         self._proxy.look_inside(self._interception)
         return await asyncio.to_thread(roots, self._interception, self._folder, environment)
 
     async def _ready(self) -> None:
         """Start the proxy, if it does not run. Raises InternalError."""
-        if self._proxy is not None and self._task is not None and not self._task.done():
-            return
-        started: asyncio.Future[NetworkProxy] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.ensure_future(self._live(started))
-        async with asyncio.timeout(START_S):
-            self._proxy = await started
+        async with self._one_at_a_time:
+            if self._proxy is not None and self._task is not None and not self._task.done():
+                return
+            started: asyncio.Future[NetworkProxy] = asyncio.get_running_loop().create_future()
+            self._task = task = asyncio.ensure_future(self._live(started))
+            try:
+                async with asyncio.timeout(START_S):
+                    self._proxy = await started
+            except BaseException:
+                task.cancel()
+                raise
 
     async def _live(self, started: "asyncio.Future[NetworkProxy]") -> None:
         """The proxy lives in one task, from its beginning to its end."""
@@ -199,8 +272,10 @@ class ManagedNetwork:
                 on_record=self._recorded,
                 resolver=self._resolver,
                 public=self._public,
+                limits=fitting(LIMITS, descriptors()),
             ) as proxy:
-                started.set_result(proxy)
+                if not started.cancelled():
+                    started.set_result(proxy)
                 await asyncio.Event().wait()
         except Exception as error:
             if started.done():
@@ -216,18 +291,28 @@ class ManagedNetwork:
     ) -> Outlet:
         """See `Gate`."""
         assert self._proxy is not None
-        identity = f"command-{next(self._numbers)}"
-        cancels = profile.network.on_denial == "cancel"
-        secrets = injected(profile.network, self._environ)
+        secrets = {one: self._secrets[one] for one in injections(profile.network)}
         policy = policy_for(profile.network, asker, secrets)
         names = Names(policy, self._resolv.search)
+        outlet = self._outlet(profile, child, asker, names)
+        self._proxy.open(outlet.identity, policy)
+        first, *caught = (socket.socket(fileno=fd) for fd in gateway)
+        self._proxy.listen(first, outlet.identity)
+        for one in caught:
+            self._proxy.capture(one, outlet.identity, names)
+        return outlet
+
+    def _outlet(
+        self,
+        profile: "EffectiveProfile",
+        child: "Child | None",
+        asker: "Asker | None",
+        names: Names,
+    ) -> Outlet:
+        identity = f"command-{next(self._numbers)}"
+        cancels = profile.network.on_denial == "cancel"
         outlet = Outlet(self, identity, child, asker, names, cancels=cancels)
         self._outlets[identity] = outlet
-        self._proxy.open(identity, policy)
-        first, *caught = (socket.socket(fileno=fd) for fd in gateway)
-        self._proxy.listen(first, identity)
-        for one in caught:
-            self._proxy.capture(one, identity, names)
         return outlet
 
     def forget(self, outlet: Outlet) -> None:
@@ -248,7 +333,8 @@ class ManagedNetwork:
 
     def _recorded(self, record: Record) -> None:
         outlet = self._outlets.get(record.execution)
-        if outlet is not None and outlet.asker is not None:
+        if outlet is not None and outlet.asker is not None and outlet.recorded < MOST_RECORDED:
+            outlet.recorded += 1
             outlet.asker.noted(record.decision, record.failure)
 
     def _denied(self, identity: str, decision: Decision) -> None:
@@ -272,6 +358,42 @@ def roots(
 
     common, own = bundles(interception, folder, given_bundles(environment))
     return bundle_variables(common, own)
+
+
+def listening_at(ports: Sequence[int]) -> socket.socket:
+    """Waits at the first of these ports that is free, anywhere where none are named.
+
+    Raises SandboxUnavailable when all of them are taken.
+    """
+    for port in ports or (0,):
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if sys.platform == "win32":
+                # else another program could take the port as well, and get the command's password
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            made.bind((HOST, port))
+            made.listen(BACKLOG)
+        except OSError as error:
+            made.close()
+            if not ports:
+                raise
+            problem = error
+        else:
+            return made
+    raise SandboxUnavailable(
+        f"rules per host need a port, and all of {', '.join(map(str, ports))} are taken "
+        f"({problem}); the command did not run",
+        hint="Wait until other commands with such rules have ended.",
+    )
+
+
+def descriptors() -> int | None:
+    """So many may this program have open; None: as many as it likes."""
+    if sys.platform == "win32":
+        return None
+    else:  # noqa: RET505 - the checker takes only an else for the other platforms
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return None if soft == resource.RLIM_INFINITY else soft
 
 
 def look_up_resolv() -> Resolv:

@@ -5,7 +5,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +23,7 @@ from octavo.engine.review import (
 )
 from octavo.engine.reviewing import Hear, Reviewed
 from octavo.process.child import StartError
-from octavo.process.run import run
+from octavo.process.run import run, start
 from octavo.process.spec import Pipes, ProcessSpec
 from octavo.protocol import events
 from octavo.protocol.errors import UsageError
@@ -32,9 +31,6 @@ from octavo.protocol.items import CodeLocation, Finding, LineRange, Review
 
 if TYPE_CHECKING:
     from octavo.api.engine import Engine
-
-if sys.platform != "win32":
-    from octavo.process import pipes
 
 __all__ = [
     "BaseBranch",
@@ -55,7 +51,10 @@ GIT: Final = (
 """Git as a reader: no hooks, no helpers, no locks, no network."""
 GIT_S: Final = 10.0
 GIT_BYTES: Final = 64 * 1024
-PASSED_ON: Final = ("PATH", "HOME", "TMPDIR")
+PASSED_ON: Final = (
+    "PATH", "HOME", "TMPDIR",
+    "SYSTEMROOT", "PATHEXT", "USERPROFILE", "TEMP", "TMP",  # the same on Windows
+)  # fmt: skip
 SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -137,18 +136,15 @@ async def looked_up(target: Target, cwd: str, environ: Mapping[str, str]) -> Tar
 
 async def git(cwd: str, environ: Mapping[str, str], *words: str) -> str:
     """What git prints, without the last newline; empty when it fails, is missing or too slow."""
-    if sys.platform == "win32":
+    env = {name: environ[name] for name in PASSED_ON if name in environ}
+    env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    spec = ProcessSpec(
+        argv=(*GIT, *words), env=env, cwd=cwd, stdio=Pipes(stdin=False, merge_stderr=False)
+    )
+    try:
+        done = await run(await start(spec), timeout_s=GIT_S)
+    except StartError:
         return ""
-    else:  # noqa: RET505 - the checker takes only an else for the other platforms
-        env = {name: environ[name] for name in PASSED_ON if name in environ}
-        env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-        spec = ProcessSpec(
-            argv=(*GIT, *words), env=env, cwd=cwd, stdio=Pipes(stdin=False, merge_stderr=False)
-        )
-        try:
-            done = await run(await pipes.start(spec), timeout_s=GIT_S)
-        except StartError:
-            return ""
-        text = done.stdout.text()
-        good = done.status.ok and not done.timed_out and len(text) <= GIT_BYTES
-        return text.strip("\n") if good else ""
+    text = done.stdout.text()
+    good = done.status.ok and not done.timed_out and len(text) <= GIT_BYTES
+    return text.strip("\n") if good else ""

@@ -1,19 +1,15 @@
 """Keys that a program prints: `[model_providers.ID.auth]`."""
 
 import asyncio
-import sys
 from collections.abc import Mapping
 from typing import Final
 
 from octavo.config.schema import TokenCommand
 from octavo.process.child import StartError
-from octavo.process.run import Finished, run
+from octavo.process.run import Finished, run, start
 from octavo.process.spec import Pipes, ProcessSpec
 from octavo.protocol.errors import ModelError, ModelErrorKind
 from octavo.protocol.seams import Clock
-
-if sys.platform != "win32":
-    from octavo.process import pipes
 
 MOST_BYTES: Final = 64 * 1024
 
@@ -58,19 +54,16 @@ class CommandToken:
 
     async def _printed(self) -> Finished:
         command = self._command
-        if sys.platform == "win32":
-            raise refused("this version starts no programs on Windows")
-        else:  # noqa: RET506 - the checker takes only an else for the other platforms
-            spec = ProcessSpec(
-                argv=(command.command, *command.args),
-                env=self._environ,
-                cwd=self._cwd,
-                stdio=Pipes(stdin=False, merge_stderr=False),
-            )
-            try:
-                return await run(await pipes.start(spec), timeout_s=command.timeout_ms / 1000)
-            except StartError as error:
-                raise refused(f"{command.command}: {error}") from error
+        spec = ProcessSpec(
+            argv=(command.command, *command.args),
+            env=self._environ,
+            cwd=self._cwd,
+            stdio=Pipes(stdin=False, merge_stderr=False),
+        )
+        try:
+            return await run(await start(spec), timeout_s=command.timeout_ms / 1000)
+        except StartError as error:
+            raise refused(f"{command.command}: {error}") from error
 
 
 def refused(reason: str) -> ModelError:

@@ -167,9 +167,10 @@ def decided(request: ApprovalRequest, answer: Any) -> Decision:  # noqa: ANN401 
     if isinstance(said, str) and said in SIMPLE:
         return SIMPLE[said]()
     if isinstance(said, dict) and isinstance(request, CommandApproval):
-        about_host = said.get("applyNetworkPolicyAmendment")
-        if isinstance(about_host, dict) and request.argv[0] == NETWORK_ACCESS:
-            return amended(request, about_host.get("network_policy_amendment"))
+        if request.argv[0] == NETWORK_ACCESS:
+            about_host = said.get("applyNetworkPolicyAmendment")
+            inner = about_host if isinstance(about_host, dict) else {}
+            return amended(request, inner.get("network_policy_amendment"))
         amendment = said.get("acceptWithExecpolicyAmendment")
         if isinstance(amendment, dict):
             words = amendment.get("execpolicy_amendment")

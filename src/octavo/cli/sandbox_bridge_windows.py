@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,21 +18,20 @@ assert sys.platform == "win32"
 
 from octavo.api.commands import kernel_limits
 from octavo.api.sandbox import state_home
+from octavo.api.windows import choice_of
 from octavo.cli.sandbox_ask import note
-from octavo.config.windows import windows_tables
 from octavo.process.control import Control
 from octavo.process.run import Finished
 from octavo.process.run import run as run_child
 from octavo.process.spec import OutputCaps, Pipes, ProcessSpec
 from octavo.protocol.errors import LimitReached, UsageError
 from octavo.sandbox.launcher import Launcher, session_for
-from octavo.sandbox.session import WindowsChoice
-from octavo.sandbox.windows.levels import level
 
 if TYPE_CHECKING:
     from octavo.cli.limits import Parsed
     from octavo.cli.sandbox_ask import Ask
     from octavo.policy.profile import EffectiveProfile
+    from octavo.sandbox.session import WindowsChoice
     from octavo.sandbox.wish import Wish
 
 PIECE: Final = 8192
@@ -43,25 +41,14 @@ WALL: Final = 124
 LIMIT: Final = 7
 
 
-def choice_of(
-    environ: Mapping[str, str], *, profile: str | None = None, overrides: tuple[str, ...] = ()
-) -> WindowsChoice:
-    """What the settings say about the Windows sandbox. Raises ConfigError."""
-    home = state_home(environ)
-    tables = windows_tables(home, profile=profile, overrides=overrides)
-    windows = tables[0].get("windows")
-    private = windows.get("sandbox_private_desktop") if isinstance(windows, Mapping) else None
-    return WindowsChoice(
-        home=home,
-        environ=dict(environ),
-        level=level(*tables),
-        private_desktop=private is not False,
-    )
-
-
 def run(ask: "Ask", profile: "EffectiveProfile", wanted: "Parsed") -> int:
     """Run with our own stdin, stdout and stderr; the command's exit code."""
-    choice = choice_of(os.environ, profile=ask.settings_profile, overrides=ask.overrides)
+    choice = choice_of(
+        state_home(os.environ),
+        os.environ,
+        profile=ask.settings_profile,
+        overrides=ask.overrides,
+    )
     spec = ProcessSpec(argv=ask.argv, env=dict(os.environ), cwd=ask.folder, stdio=Pipes(stdin=True))
     bounds = Bounds(
         wall_s=wanted.wall_s,
@@ -83,7 +70,7 @@ def bridged(
     spec: ProcessSpec,
     profile: "EffectiveProfile",
     wish: "Wish",
-    choice: WindowsChoice,
+    choice: "WindowsChoice",
     bounds: Bounds,
 ) -> int:
     """Run the command with our three streams as its own; the exit code."""
@@ -101,7 +88,7 @@ async def _run(
     spec: ProcessSpec,
     profile: "EffectiveProfile",
     wish: "Wish",
-    choice: WindowsChoice,
+    choice: "WindowsChoice",
     bounds: Bounds,
 ) -> Finished:
     loop = asyncio.get_running_loop()
@@ -112,7 +99,7 @@ async def _run(
         confined = await launcher.start(spec, profile, wish=wish, limits=bounds.kernel)
         for text in confined.notes:
             note(text)
-        threading.Thread(target=_type, args=(loop, control), name="stdin", daemon=True).start()
+        type_into(control)
         return await run_child(
             confined.child,
             timeout_s=bounds.wall_s,
@@ -130,6 +117,12 @@ def _show(stream: str, data: bytes) -> None:
     out = sys.stderr if stream == "stderr" else sys.stdout
     out.buffer.write(data)
     out.buffer.flush()
+
+
+def type_into(control: Control) -> None:
+    """Our input becomes the command's from now on, as fast as that reads; nothing waits for it."""
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=_type, args=(loop, control), name="stdin", daemon=True).start()
 
 
 def _type(loop: asyncio.AbstractEventLoop, control: Control) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,6 +18,9 @@ from octavo.cli.words import one_line
 from octavo.process.child import StartError
 from octavo.process.control import Control
 from octavo.protocol.errors import UsageError
+
+if sys.platform == "win32":
+    from octavo.cli.sandbox_bridge_windows import type_into
 
 if TYPE_CHECKING:
     from octavo.cli.limits import Parsed
@@ -43,7 +48,7 @@ def run_with_hosts(ask: Ask, wanted: "Parsed") -> int:
 async def run(ask: Ask, wanted: "Parsed") -> CompletedCommand:
     """The command, with bytes passed on both ways. Raises SandboxUnavailable, StartError."""
     control = Control()
-    feeding = asyncio.ensure_future(feed(control))
+    feeding = feed(control)
     pass_signals(control)
     outputs = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
 
@@ -51,7 +56,9 @@ async def run(ask: Ask, wanted: "Parsed") -> CompletedCommand:
         outputs[stream].write(data)
         outputs[stream].flush()
 
-    async with CommandRunner(rungs=ask.rungs or None) as runner:
+    async with CommandRunner(
+        rungs=ask.rungs or None, profile=ask.settings_profile, overrides=ask.overrides
+    ) as runner:
         try:
             return await runner.run(
                 ask.argv,
@@ -67,7 +74,7 @@ async def run(ask: Ask, wanted: "Parsed") -> CompletedCommand:
         except StartError as problem:
             raise click.exceptions.Exit(complained(problem)) from problem
         finally:
-            feeding.cancel()
+            feeding()
 
 
 def complained(problem: StartError) -> int:
@@ -76,8 +83,21 @@ def complained(problem: StartError) -> int:
     return problem.shell_code
 
 
-async def feed(control: Control) -> None:
-    """Our input becomes the command's, as fast as that reads; a terminal's stays ours."""
+def feed(control: Control) -> Callable[[], object]:
+    """Our input becomes the command's, as fast as that reads; a terminal's stays ours. Call what
+    comes back to end that."""
+    if sys.platform == "win32":
+        if sys.stdin is None or sys.stdin.isatty():
+            control.end_input()
+        else:
+            type_into(control)
+        return lambda: None
+    else:  # noqa: RET505 - the checker takes only an else for the other platforms
+        return asyncio.ensure_future(feeding(control)).cancel
+
+
+async def feeding(control: Control) -> None:
+    """See `feed`, where the loop can watch our input."""
     if sys.stdin is not None and not sys.stdin.isatty():
         with suppress(UsageError):  # the command is over
             while data := await some_input():
@@ -104,6 +124,9 @@ async def some_input() -> bytes:
 def pass_signals(control: Control) -> None:
     """What ends us ends the command first; its exit code is ours then."""
     loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        end = partial(loop.call_soon_threadsafe, control.terminate)
+        signal.signal(signal.SIGINT, lambda *_: end())
     for name in FORWARDED:
         number = getattr(signal, name, None)
         if number is not None:

@@ -100,7 +100,9 @@ def run_json(ask: Ask) -> int:
     profile = PermissionProfile(rules_of(ask), cwd=ask.folder)
 
     async def once() -> CompletedCommand:
-        async with CommandRunner(rungs=ask.rungs or None) as runner:
+        async with CommandRunner(
+            rungs=ask.rungs or None, profile=ask.settings_profile, overrides=ask.overrides
+        ) as runner:
             return await runner.run(
                 ask.argv,
                 sandbox=Sandbox(profile, wish=ask.wish),

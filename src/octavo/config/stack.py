@@ -75,7 +75,7 @@ def stacked(
     if profile is not None:
         below.append(Placed("profile", named_layer(home, profile)))
     above = [Placed("flag", flag_layer(one)) for one in overrides]
-    above += [Placed("flag", _option(key, value)) for key, value in flags.items()]
+    above += [Placed("flag", option_layer(key, value)) for key, value in flags.items()]
     above += _files("managed", (f"{folder}/{MANAGED_FILE}" for folder in system))
 
     merged = _merge(below, above)
@@ -104,7 +104,7 @@ def _files(kind: LayerKind, paths: Iterator[str] | Sequence[str]) -> Iterator[Pl
             yield Placed(kind, layer)
 
 
-def _option(key: str, value: object) -> Layer:
+def option_layer(key: str, value: object) -> Layer:
     """A flag with a name of its own, as the setting it stands for."""
     table: dict[str, object] = {}
     inner = table

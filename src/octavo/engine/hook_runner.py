@@ -7,19 +7,15 @@ something it left behind holds open.
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from octavo.engine.hook_answers import Answer, Ended, Said, understood
 from octavo.process.output import Captured
-from octavo.process.run import Finished, run
+from octavo.process.run import Finished, run, start
 from octavo.process.spec import MIB, OutputCaps, Pipes, ProcessSpec
 from octavo.protocol.errors import OctavoError
 from octavo.protocol.hooks import Hook
-
-if sys.platform != "win32":
-    from octavo.process import pipes
 
 AT_ONCE: Final = 8
 """Hooks in the background that run at the same time; others wait for their turn."""
@@ -81,11 +77,8 @@ class HookRunner:
             cwd=self._cwd,
             stdio=Pipes(stdin=True),
         )
-        if sys.platform == "win32":
-            raise OSError("hooks cannot be run on this system yet")
-        else:  # noqa: RET506 - the checker takes only an else for the other platforms
-            child = await pipes.start(spec)
-            return await run(child, stdin=data, timeout_s=hook.timeout_s, caps=CAPS)
+        child = await start(spec)
+        return await run(child, stdin=data, timeout_s=hook.timeout_s, caps=CAPS)
 
 
 class Background:

@@ -5,10 +5,10 @@ stderr is kept as a short tail, and a line without end does not fill the memory.
 """
 
 import asyncio
-import os
+import sys
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from typing import Final
 
 import anyio
@@ -19,6 +19,11 @@ from pydantic import ValidationError
 
 from octavo.mcp.base import line_of
 from octavo.process.child import Child
+
+if sys.platform == "win32":
+    from octavo.process.watching_windows import Reader, Writer
+else:
+    from octavo.process.watching import Reader, Writer
 
 LONGEST_LINE: Final = 64 << 20
 """Bytes; pictures come as base64 in one line."""
@@ -57,10 +62,11 @@ class Wire:
         """Pass messages on until there are no more."""
         try:
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                async for line in self._lines():
-                    message = self._message(line)
-                    if message is not None:
-                        await into.send(message)
+                async with aclosing(self._lines()) as lines:
+                    async for line in lines:
+                        message = self._message(line)
+                        if message is not None:
+                            await into.send(message)
         finally:
             self.closed.set()
             into.close()
@@ -69,40 +75,43 @@ class Wire:
         """Write what the session sends."""
         fd = self.child.stdin_fd
         assert fd is not None
-        try:
-            async for one in messages:
-                data = one.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
-                await write(fd, data + b"\n")
-        except OSError:
-            self.closed.set()
-        finally:
-            messages.close()
+        with closing(Writer(fd)) as into:
+            try:
+                async for one in messages:
+                    data = one.message.model_dump_json(by_alias=True, exclude_unset=True).encode()
+                    await into.write(data + b"\n")
+            except OSError:
+                self.closed.set()
+            finally:
+                messages.close()
 
     async def keep_errors(self) -> None:
         """Read stderr to its end and keep the last lines."""
         fd = self.child.stderr_fd
         if fd is None:
             return
-        async for data in chunks(fd):
-            *lines, rest = (self._rest + data).split(b"\n")
-            self._tail.extend(line.decode("utf-8", "replace") for line in lines[-TAIL_LINES:])
-            self._rest = rest[-TAIL_BYTES:]
+        with closing(Reader(fd)) as output:
+            async for data in chunks(output):
+                *lines, rest = (self._rest + data).split(b"\n")
+                self._tail.extend(line.decode("utf-8", "replace") for line in lines[-TAIL_LINES:])
+                self._rest = rest[-TAIL_BYTES:]
 
-    async def _lines(self) -> AsyncIterator[bytes]:
+    async def _lines(self) -> AsyncGenerator[bytes, None]:
         fd = self.child.stdout_fd
         assert fd is not None
         parts: list[bytes] = []
         size = 0
-        async for data in chunks(fd):
-            *lines, rest = data.split(b"\n")
-            for line in lines:
-                yield b"".join((*parts, line))
-                parts, size = [], 0
-            parts.append(rest)
-            size += len(rest)
-            if size > LONGEST_LINE:
-                self.broken = f"it wrote a line of more than {LONGEST_LINE >> 20} MiB"
-                return
+        with closing(Reader(fd)) as output:
+            async for data in chunks(output):
+                *lines, rest = data.split(b"\n")
+                for line in lines:
+                    yield b"".join((*parts, line))
+                    parts, size = [], 0
+                parts.append(rest)
+                size += len(rest)
+                if size > LONGEST_LINE:
+                    self.broken = f"it wrote a line of more than {LONGEST_LINE >> 20} MiB"
+                    return
 
     def _message(self, line: bytes) -> SessionMessage | None:
         if not line.strip():
@@ -134,40 +143,8 @@ async def wired(wire: Wire) -> AsyncIterator[tuple[Incoming, Outgoing]]:
                 stream.close()
 
 
-async def chunks(fd: int) -> AsyncIterator[bytes]:
-    """What can be read from a descriptor that does not block, to its end."""
-    while True:
-        try:
-            data = os.read(fd, CHUNK)
-        except BlockingIOError:
-            await ready(fd, write=False)
-            continue
-        except OSError:
-            return
-        if not data:
-            return
-        yield data
-
-
-async def write(fd: int, data: bytes) -> None:
-    """All of it. Raises OSError when nobody reads any more."""
-    left = memoryview(data)
-    while left:
-        try:
-            left = left[os.write(fd, left) :]
-        except BlockingIOError:
-            await ready(fd, write=True)
-
-
-async def ready(fd: int, *, write: bool) -> None:
-    """Until something can be read, or written."""
-    loop = asyncio.get_running_loop()
-    add, remove = (
-        (loop.add_writer, loop.remove_writer) if write else (loop.add_reader, loop.remove_reader)
-    )
-    event = asyncio.Event()
-    add(fd, event.set)
-    try:
-        await event.wait()
-    finally:
-        remove(fd)
+async def chunks(output: Reader) -> AsyncIterator[bytes]:
+    """What can be read from a program, to its end."""
+    with suppress(OSError):
+        while data := await output.read(CHUNK):
+            yield data

@@ -42,6 +42,7 @@ Source = Literal["baseline_policy", "mode_guard", "proxy_state", "decider"]
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """What `limited` lets through."""
+PLAIN_PORT: Final = 80
 NO_RULES: Final = RuleSet()
 
 MESSAGES: Final[Mapping[Reason, str]] = {
@@ -155,7 +156,8 @@ class HostPolicy:
         """A `network_rule` with this decision that speaks of a target."""
         for rule in self._rules.get(target.host.name, ()):
             ports = rule.port is None or rule.port == target.port
-            if rule.decision == decision and ports and spoken_of(rule.protocol, protocol):
+            spoken = spoken_of(rule.protocol, protocol) or carries(rule, target)
+            if rule.decision == decision and ports and spoken:
                 text = network_rule(rule.host, rule.protocol, rule.decision, rule.port)
                 return RuleRef(text=text, source="config", file=rule.file or None, line=rule.line)
         return None
@@ -194,6 +196,12 @@ OFF: Final = HostPolicy(enabled=False)
 def spoken_of(rule: HostProtocol, protocol: Protocol) -> bool:
     """`http` rules speak of plain requests; the others of tunnels, whichever way one was asked for."""
     return (rule == "http") == (protocol == "http") and rule != "socks5_udp"
+
+
+def carries(rule: NetworkRule, target: Target) -> bool:
+    """Would a tunnel to a target carry the plain requests that a rule forbids?"""
+    forbids = rule.protocol == "http" and rule.decision == "deny"
+    return forbids and target.port == (rule.port or PLAIN_PORT)
 
 
 def spellings(target: Target) -> tuple[Target, ...]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from octavo.policy.reader import Keys, Reader
-from octavo.policy.request_table import PLAINTEXT, request_rules
 from octavo.protocol.permissions import NetworkRules, RequestRule
 
+PLAINTEXT: Final = "dangerously_allow_plaintext_credential_injection"
 KEYS: Final = (
     "enabled", "mode", "domains", "unix_sockets", "allow_local_binding",
     "dangerously_allow_all_unix_sockets", "on_denial", "credential_broker", PLAINTEXT,
@@ -98,6 +98,10 @@ def _requests(reader: Reader, merged: Merged) -> tuple[RequestRule, ...]:
     for place, (keys, table) in merged.items():
         if place[0] == "mitm":
             tables[place[1]][place[2]] = (keys, reader.table(keys, table))
+    if not tables["hooks"] and not tables["actions"]:
+        return ()
+    from octavo.policy.request_table import request_rules  # noqa: PLC0415 - few profiles have them
+
     plaintext = bool(merged.get((PLAINTEXT,), ((), False))[1])
     return request_rules(reader, tables["hooks"], tables["actions"], plaintext=plaintext)
 

@@ -14,13 +14,14 @@ INJECTION: Final = ("name", "secret_env_var", "secret_file", "prefix")
 SCHEMES: Final = ("https", "http")
 TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
 METHOD: Final = re.compile(r"[A-Z]{1,32}\Z")
+UNFIT: Final = ("TRACE", "CONNECT")
+"""One shows all that was put in, the other leads elsewhere."""
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 OURS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer",
      "keep-alive", "expect", "user-agent"}
 )  # fmt: skip
 """Nothing puts these in or takes them out: they frame a message, or say who speaks."""
-PLAINTEXT: Final = "dangerously_allow_plaintext_credential_injection"
 
 Tables = Mapping[str, tuple[Keys, Mapping[str, object]]]
 """By name, with the key path each was written at."""
@@ -38,7 +39,7 @@ def request_rules(
     for rule in found:
         if rule.inject and "http" in rule.schemes and not plaintext:
             keys = (*hooks[rule.name][0], "schemes")
-            hint = f"leave http out, or set {PLAINTEXT} = true"
+            hint = "leave http out, or set dangerously_allow_plaintext_credential_injection = true"
             raise reader.problem(keys, "a secret would travel unencrypted", hint=hint)
     return tuple(found)
 
@@ -86,7 +87,7 @@ def _host(reader: Reader, keys: Keys, value: object) -> Host:
 
 def _methods(reader: Reader, keys: Keys, value: object) -> tuple[str, ...]:
     found = tuple(one.upper() for one in reader.texts(keys, value))
-    wrong = next((one for one in found if not METHOD.match(one)), None)
+    wrong = next((one for one in found if not METHOD.match(one) or one in UNFIT), None)
     if not found or wrong is not None:
         raise reader.problem(keys, "has to name methods, such as GET")
     return found

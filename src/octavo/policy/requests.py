@@ -10,7 +10,8 @@ from typing import Final
 from octavo.policy.hosts import in_label
 from octavo.protocol.permissions import RequestRule
 
-AMBIGUOUS: Final = ("//", "\\", "%2f", "%5c", "%2e", "%00")
+AMBIGUOUS: Final = ("//", "\\", "%2f", "%5c", "%2e", "%00", "%25", "%3b", "%c0", "%c1")
+"""The last four: what is decoded twice, parameters of a part, letters in too many bytes."""
 Fields = Callable[[str], Sequence[str]]
 """The values of a header, its name in small letters."""
 
@@ -42,7 +43,8 @@ def plain(path: str) -> bool:
     low = path.lower()
     if not path.startswith("/") or any(one in low for one in AMBIGUOUS):
         return False
-    return not any(part in (".", "..") for part in path.split("/"))
+    # some servers cut a part off at its parameters, and then climb
+    return not any(part.partition(";")[0] in (".", "..") for part in path.split("/"))
 
 
 def below(prefix: str, path: str) -> bool:
@@ -65,8 +67,8 @@ def asks(wanted: Sequence[tuple[str, tuple[str, ...]]], query: str) -> bool:
     if not wanted:
         return True
     pairs = [one.partition("=") for one in query.split("&")]
-    if any("%" in key or "+" in key for key, _, _ in pairs):
-        return False
+    if any("%" in key or "+" in key for key, _, _ in pairs) or ";" in query:
+        return False  # `;` parts a query as well, for some servers
     for name, values in wanted:
         found = [value for key, _, value in pairs if key == name]
         if len(found) != 1 or found[0] not in values:

@@ -6,6 +6,7 @@ that ends by itself may leave background children behind, as in a shell.
 """
 
 import asyncio
+import sys
 from typing import Final
 
 from msgspec import Struct
@@ -15,6 +16,13 @@ from octavo.process.control import Control
 from octavo.process.output import Captured
 from octavo.process.pump import OnOutput, Pump
 from octavo.process.spec import ExitStatus, OutputCaps
+
+if sys.platform == "win32":
+    from octavo.process.plain_windows import start
+else:
+    from octavo.process.pipes import start
+
+__all__ = ["Finished", "run", "start"]
 
 DRAIN_S: Final = 0.05
 """After the exit: this long for the outputs to close. A background child may hold them."""

@@ -36,7 +36,8 @@ UNICODE_ENVIRONMENT: Final = 0x00000400
 USE_STD_HANDLES: Final = 0x100
 JOB_LIMITS: Final = 9
 KILL_ON_CLOSE: Final = 0x2000
-BREAKAWAY_OK: Final = 0x800
+"""The only one: without leave nothing that a command starts gets out of its job."""
+NO_LIMITS: Final = 0
 FILE_NOT_FOUND: Final = 2
 BAD_FOLDER: Final = 267
 ENDED_BY_US: Final = 1
@@ -136,7 +137,7 @@ class Job:
     def __init__(self) -> None:
         make: Any = win32job.CreateJobObject  # the stubs say it returns nothing
         self._job = make(None, "")
-        self._limit(KILL_ON_CLOSE | BREAKAWAY_OK)
+        self._limit(KILL_ON_CLOSE)
 
     @property
     def value(self) -> int:
@@ -160,7 +161,7 @@ class Job:
 
     def release(self) -> None:
         """What still runs outlives the job: for commands that ended by themselves."""
-        self._limit(BREAKAWAY_OK)
+        self._limit(NO_LIMITS)
 
     def close(self) -> None:
         """Give it back; again is harmless."""

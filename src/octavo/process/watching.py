@@ -68,3 +68,58 @@ class Outlet:
     def close(self) -> None:
         """Hear nothing any more."""
         self._loop.remove_writer(self._fd)
+
+
+class Reader:
+    """An output, for a coroutine: nothing is watched while nobody waits."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    async def read(self, most: int) -> bytes:
+        """What is there, at least one byte; nothing at the end. Raises OSError."""
+        while True:
+            try:
+                return os.read(self._fd, most)
+            except BlockingIOError:
+                await _ready(self._fd, writing=False)
+
+    def close(self) -> None:
+        """Hear nothing any more; again is harmless."""
+
+
+class Writer:
+    """An input, for a coroutine: nothing is watched while nobody waits."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    async def write(self, data: bytes) -> None:
+        """All of it. Raises OSError when nobody will ever read it."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._fd, left) :]
+            except BlockingIOError:
+                await _ready(self._fd, writing=True)
+
+    def close(self) -> None:
+        """Hear nothing any more; again is harmless."""
+
+
+async def _ready(fd: int, *, writing: bool) -> None:
+    """Until something can be read, or written."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    add, remove = (
+        (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+    )
+    add(fd, event.set)
+    try:
+        await event.wait()
+    finally:
+        remove(fd)

@@ -232,6 +232,56 @@ class Outlet:
             self._ready()
 
 
+class Reader:
+    """An output, for a coroutine. Whoever makes it closes it, before the child."""
+
+    def __init__(self, fd: int) -> None:
+        self._there = asyncio.Event()
+        self._inlet = Inlet(asyncio.get_running_loop(), fd, lambda _: self._there.set())
+        self._closed = False
+
+    async def read(self, most: int) -> bytes:
+        """What is there, at least one byte; nothing at the end."""
+        while True:
+            self._there.clear()
+            try:
+                return self._inlet.read(most)
+            except BlockingIOError:
+                await self._there.wait()
+
+    def close(self) -> None:
+        """Hear nothing any more; again is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._inlet.close()
+
+
+class Writer:
+    """An input, for a coroutine. Whoever makes it closes it, before the child."""
+
+    def __init__(self, fd: int) -> None:
+        self._room = asyncio.Event()
+        self._outlet = Outlet(asyncio.get_running_loop(), fd, self._room.set)
+        self._left = bytearray()
+        """What a cancelled call left behind goes first."""
+
+    async def write(self, data: bytes) -> None:
+        """All of it. Raises OSError when nobody will ever read it."""
+        self._left += data
+        while self._left:
+            self._room.clear()
+            self._outlet.want()
+            try:
+                del self._left[: self._outlet.write(self._left[:PIECE])]
+            except BlockingIOError:
+                await self._room.wait()
+        self._outlet.rest()
+
+    def close(self) -> None:
+        """Hear nothing any more; again is harmless."""
+        self._outlet.close()
+
+
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     with suppress(RuntimeError):  # the loop was closed in the meantime
         loop.call_soon_threadsafe(call)

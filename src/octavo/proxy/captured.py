@@ -11,13 +11,12 @@ from contextlib import suppress
 from typing import Final
 
 from octavo.policy.hosts import Target
+from octavo.proxy.accepting import TURN, accept_each
 from octavo.proxy.dns import MOST, answer
 from octavo.proxy.names import Names
 
 QUESTIONS_PER_S: Final = 1000
 """More wait for the next second."""
-PAUSE_S: Final = 0.05
-"""When the machine is out of descriptors."""
 AT_ONCE: Final = struct.pack("ii", 1, 0)
 """For SO_LINGER: the other side hears of a refusal, not of an end."""
 
@@ -38,6 +37,8 @@ async def serve_names(sock: socket.socket, names: Names) -> None:
             with suppress(OSError):
                 await loop.sock_sendto(sock, said, sender)
         asked += 1
+        if asked % TURN == 0:
+            await asyncio.sleep(0)
         if asked >= QUESTIONS_PER_S:
             await asyncio.sleep(max(0.0, second + 1 - loop.time()))
             second, asked = loop.time(), 0
@@ -47,19 +48,14 @@ async def serve_captured(
     sock: socket.socket, names: Names, take: Callable[[socket.socket, Target], None]
 ) -> None:
     """Accept until cancelled; `take` owns each connection, with where it was meant to go."""
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            caught, _ = await loop.sock_accept(sock)
-        except OSError:
-            if sock.fileno() < 0:
-                return
-            await asyncio.sleep(PAUSE_S)
-            continue
-        address, port = caught.getsockname()[:2]
+
+    def caught(conn: socket.socket) -> None:
+        address, port = conn.getsockname()[:2]
         target = names.target(address, port)
         if target is None:
-            caught.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
-            caught.close()
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+            conn.close()
         else:
-            take(caught, target)
+            take(conn, target)
+
+    await accept_each(sock, caught)

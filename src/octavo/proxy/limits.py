@@ -1,6 +1,7 @@
 """How long the proxy waits and how much it holds. Values."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -37,3 +38,14 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 LIMITS = Limits()
+
+
+def fitting(limits: Limits, descriptors: int | None) -> Limits:
+    """As many connections as a program can have open that wants a third for itself.
+
+    Each takes two descriptors; no command gets more than half of all connections.
+    """
+    if descriptors is None:
+        return limits
+    total = min(limits.connections_total, descriptors // 3)
+    return replace(limits, connections_total=total, connections=min(limits.connections, total // 2))

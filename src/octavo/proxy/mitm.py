@@ -11,6 +11,7 @@ import os
 import ssl
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -40,6 +41,8 @@ LEAF_DAYS: Final = 30
 HOSTS: Final = 256
 """Certificates kept."""
 PIECE: Final = 64 * 1024
+KEPT_S: Final = 7 * 86_400
+"""A bundle that no command was started with for so long is removed."""
 BUNDLE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -168,6 +171,7 @@ def write_bundle(folder: str, parts: Iterable[bytes]) -> str:
     path = Path(folder, f"ca-bundle-{hashlib.sha256(data).hexdigest()}.pem")
     try:
         if path.is_file() and path.read_bytes() == data:
+            os.utime(path)
             return str(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -175,10 +179,20 @@ def write_bundle(folder: str, parts: Iterable[bytes]) -> str:
         written = Path(file.name)
         written.chmod(0o644)
         written.replace(path)
+        remove_old(path.parent)
     except OSError as wrong:
         reason = wrong.strerror or str(wrong)
         raise ConfigError(f"cannot be written: {reason}", file=str(path)) from wrong
     return str(path)
+
+
+def remove_old(folder: Path) -> None:
+    """Every process has an authority of its own, so bundles pile up; whose use is long past go."""
+    before = time.time() - KEPT_S
+    for one in folder.glob("ca-bundle-*.pem"):
+        with contextlib.suppress(OSError):  # another process may be at it
+            if one.stat().st_mtime < before:
+                one.unlink()
 
 
 def bundles(

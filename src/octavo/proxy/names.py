@@ -117,7 +117,9 @@ class Names:
         self._search = tuple("." + one for one in search)
         self._names: list[str] = fixed_names(policy)
         self._places = {name: place for place, name in enumerate(self._names)}
-        self._ports = {*USUAL_PORTS, *(port for _, port in with_ports(policy))}
+        self._ports: dict[str, set[int]] = {}
+        for host, port in with_ports(policy):
+            self._ports.setdefault(host.name, set(USUAL_PORTS)).add(port)
 
     def find(self, name: str) -> bytes:
         """The address that stands for a name. Raises NotFound, NoRoom."""
@@ -149,7 +151,8 @@ class Names:
         return behind or host.name.endswith(".arpa")
 
     def _listed(self, host: Host) -> bool:
-        return any(judge(self._policy, Target(host, port), "tcp").allowed for port in self._ports)
+        ports = self._ports.get(host.name, USUAL_PORTS)
+        return any(judge(self._policy, Target(host, port), "tcp").allowed for port in ports)
 
     def _place(self, name: str) -> int:
         place = self._places.get(name)

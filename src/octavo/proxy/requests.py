@@ -37,13 +37,16 @@ def look(
     rules = policy.requests(target)
     if not rules:
         return FREE
+    goes_on = request.kept() if any(one.headers for one in rules) else ()
     found = matching(
         rules,
         scheme="https" if inside else "http",
         port=target.port,
         method=request.method,
         path=path,
-        fields=lambda name: [one.decode("latin-1") for one in request.values(name.encode())],
+        fields=lambda name: [
+            value.decode("latin-1") for one, value in goes_on if one.lower() == name.encode()
+        ],
     )
     if found is None or websocket(request):
         rule = rules[0].ref

@@ -18,6 +18,7 @@ from octavo.policy.hosts import Target, read_host
 from octavo.policy.network import HostPolicy, judge
 from octavo.protocol.errors import UsageError
 from octavo.proxy import answers
+from octavo.proxy.accepting import accept_each
 from octavo.proxy.approvals import Answer, Approvals, OnMiss
 from octavo.proxy.captured import serve_captured, serve_names
 from octavo.proxy.channel import Interceptor
@@ -31,8 +32,6 @@ from octavo.proxy.records import Record
 from octavo.proxy.resolve import Resolver, SystemResolver
 from octavo.proxy.wire import Wire
 
-PAUSE_S: Final = 0.05
-"""When the machine is out of descriptors."""
 IDENTITY: Final = re.compile(r"[A-Za-z0-9._-]{1,128}\Z", re.ASCII)
 FULL: Final = answers.plain(503, "too many connections")
 
@@ -217,19 +216,13 @@ class NetworkProxy:
     async def _accept(
         self, sock: socket.socket, execution: Execution | None, *, credential: bool
     ) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                conn, _ = await loop.sock_accept(sock)
-            except OSError:
-                if sock.fileno() < 0:
-                    return
-                await asyncio.sleep(PAUSE_S)
-                continue
+        def take(conn: socket.socket) -> None:
             if credential:
                 self._take(conn, None, execution, None)
             else:
                 self._take(conn, execution, None, None)
+
+        await accept_each(sock, take)
 
     def _take(
         self,

@@ -97,15 +97,7 @@ if sys.platform == "win32":
 
         return launch.Platform(session)
 
-    async def windows_plain(spec: "ProcessSpec") -> "WindowsChild":
-        """Start a command without any sandbox."""
-        from octavo.sandbox.win32 import launch  # noqa: PLC0415 - only when a command runs
-
-        return await launch.plain(spec)
-
     TYPE_CHECKING = False
     if TYPE_CHECKING:
-        from octavo.process.pipes_windows import WindowsChild
-        from octavo.process.spec import ProcessSpec
         from octavo.sandbox.session import Session
         from octavo.sandbox.win32.launch import Platform

@@ -5,7 +5,7 @@ a missing file, a folder of somebody else's or a port nobody listens on are ordi
 Words in a command's output are never looked at.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from msgspec import Struct
@@ -131,15 +131,15 @@ class Judge:
         *,
         uid: int,
         name_service_cache: bool = False,
-        waited: Collection[int] | None = None,
+        waited: frozenset[tuple[str, int]] | None = None,
     ) -> None:
         self.profile = profile
         self.uid = uid
         self.name_service_cache = name_service_cache
         """A cache listens on this host; without one, glibc's question to it is no loss."""
         self.waited = waited
-        """Ports on which a proxy waits in the command's own network, and tells by itself; None: it
-        has no proxy."""
+        """Addresses and ports at which a proxy waits in the command's own network, and tells by
+        itself; EVERY_ADDRESS stands for each of IPv4. None: it has no proxy."""
         self.found: dict[tuple[str, str], Denial] = {}
         self.closed = frozenset(r.path for r in profile.rules if r.access is Access.READ)
 
@@ -151,6 +151,8 @@ class Judge:
         operation, subject, rule, grant = verdict
         key = (operation, subject)
         before = self.found.get(key)
+        if before is None and len(self.found) >= MOST:
+            return
         self.found[key] = Denial(
             operation=operation,
             subject=subject,
@@ -232,7 +234,9 @@ class Judge:
             return None
         if self.waited is None:
             return "connect", address, self.profile.network.ref, "--network on"
-        if int(address.rpartition(":")[2]) in self.waited:
+        host, _, port = address.rpartition(":")
+        every = host if ":" in host else EVERY_ADDRESS
+        if not self.waited.isdisjoint({(host, int(port)), (every, int(port))}):
             return None
         return "connect", address, self.profile.network.ref, f"--allow {address}"
 
@@ -269,6 +273,9 @@ class Judge:
         return "socket", subject, FILTER, grant
 
 
+MOST: Final = 1000
+"""Different refusals of one command; more tell nobody anything."""
+EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - compared
 STAND_IN, STAND_IN_BITS = 64, 0xC0
 """The second byte of an address that stands for a name, see `octavo.proxy.names`."""
 MAPPED: Final = bytes(10) + b"\xff\xff"

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from octavo.sandbox.session import Session
     from octavo.sandbox.wish import Wish
 
+    if sys.platform == "win32":
+        from octavo.sandbox.win32.launch import Platform as Windows
+
 
 class Platform:
     """See `launcher.Launcher`."""
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+        if sys.platform == "win32":
+            self._made: Windows | None = None
 
     async def start(
         self,
@@ -31,7 +36,7 @@ class Platform:
         limits: tuple[tuple[str, int], ...],
     ) -> "Confined":
         if sys.platform == "win32":
-            return await windows_platform(self._session).start(spec, profile, wish, limits=limits)
+            return await self._windows().start(spec, profile, wish, limits=limits)
         else:  # noqa: RET505 - the checker takes only an else for the other platforms
             raise SandboxUnavailable(
                 f"this version has no sandbox for {sys.platform}, so {spec.argv[0]!r} was not run",
@@ -39,4 +44,17 @@ class Platform:
             )
 
     def close(self) -> None:
-        """Commands belong to their callers; there are no helpers."""
+        """Commands belong to their callers; wait for what is left to do after the last of them."""
+        if sys.platform == "win32" and self._made is not None:
+            self._made.close()
+
+    if sys.platform == "win32":
+
+        async def ports(self, profile: "EffectiveProfile") -> tuple[int, ...]:
+            """Where a proxy may wait for a command with rules per host. Raises SandboxUnavailable."""
+            return await self._windows().ports(profile)
+
+        def _windows(self) -> "Windows":
+            if self._made is None:
+                self._made = windows_platform(self._session)
+            return self._made

@@ -4,7 +4,7 @@ The sandbox makes a network for the command with nothing in it but waiting socke
 given here decides about each connection that comes in on them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
@@ -101,8 +101,11 @@ class Gate(Protocol):
         profile: "EffectiveProfile",
         environment: Mapping[str, str],
         asker: Asker | None = None,
+        *,
+        ports: Sequence[int] = (),
     ) -> Opened:
-        """A port for one command, where commands have no network of their own. As `offer`."""
+        """A port for one command, where commands have no network of their own: one of `ports`, or
+        any where none are named. As `offer`; also when all of them are taken."""
         ...
 
     def serve(

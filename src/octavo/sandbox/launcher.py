@@ -6,11 +6,12 @@ told in the result.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec.structs import replace
 
+from octavo.process.run import start
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.request import is_limited, takes_gateway
@@ -22,10 +23,6 @@ elif sys.platform == "darwin":
     from octavo.sandbox.seatbelt import Platform
 else:
     from octavo.sandbox.elsewhere import Platform
-if sys.platform == "win32":
-    from octavo.sandbox.backends import windows_plain
-else:
-    from octavo.process import pipes
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from octavo.sandbox.gate import Asker, Gate, Served
     from octavo.sandbox.wish import Wish
 
-GATES: Final = {"linux": "network", "darwin": "port"}.get(sys.platform)
+GATES: Final = {"linux": "network", "darwin": "port", "win32": "port"}.get(sys.platform)
 """How rules per host are held: a network for each command, with a way out of it, or a port of this
 machine for each command, its only one. None: they are not."""
 HOSTS_NOTE: Final = "rules per host cannot be held here: no host can be reached"
@@ -99,7 +96,12 @@ class Launcher:
         assert self._platform is not None
         gate = self._gate = self._gate or self._make_gate()
         if GATES == "port":
-            return await through_port(gate, self._platform, spec, profile, wish, limits, asker)
+            ports: tuple[int, ...] = ()
+            if sys.platform == "win32":
+                ports = await self._platform.ports(profile)
+            return await through_port(
+                gate, self._platform, spec, profile, wish, limits, asker, ports=ports
+            )
         offer = await gate.offer(profile, spec.env, asker)
         spec = replace(spec, env={**spec.env, **offer.variables})
         wish = replace(wish, gateway=offer.ways, readable=offer.readable)
@@ -159,9 +161,12 @@ async def through_port(
     wish: "Wish",
     limits: tuple[tuple[str, int], ...],
     asker: "Asker | None",
+    *,
+    ports: "Sequence[int]" = (),
 ) -> Confined:
-    """With a port of its own as the command's only way out. Raises as `start`."""
-    opened = await gate.listen(profile, spec.env, asker)
+    """With a port of its own as the command's only way out, one of `ports` where any are named.
+    Raises as `start`."""
+    opened = await gate.listen(profile, spec.env, asker, ports=ports)
     try:
         confined = await platform.start(
             replace(spec, env={**spec.env, **opened.variables}),
@@ -188,11 +193,7 @@ async def unconfined(
             "danger-full-access has none",
             hint="leave the limits out, or use another mode",
         )
-    if sys.platform == "win32":
-        child = await windows_plain(spec)
-        return Confined(child, rung="none", notes=profile.warnings)
-    else:  # noqa: RET505 - the checker takes only an else for the other platforms
-        return Confined(await pipes.start(spec), rung="none", notes=profile.warnings)
+    return Confined(await start(spec), rung="none", notes=profile.warnings)
 
 
 def session_for(

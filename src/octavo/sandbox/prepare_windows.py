@@ -169,6 +169,7 @@ def _check_volumes(wish: Wish, disk: Disk) -> None:
 
 
 def _digest(wish: Wish, facts: Facts) -> str:
+    """Without the folders to read: they come and go in a profile, and close and open nothing."""
     table = [
         wish.rules,
         wish.level,
@@ -176,7 +177,6 @@ def _digest(wish: Wish, facts: Facts) -> str:
         wish.proxy_enforced,
         wish.patterns,
         wish.glob_scan_max_depth,
-        wish.read_roots,
         sorted(wish.stand_ins.items()),
         [getattr(facts, name) for name in Facts.__slots__],
     ]

@@ -20,6 +20,7 @@ MOST_ENTRIES: Final = 500_000
 SKIPPED: Final = ("/proc", "/sys", "/dev")
 PROTECTED: Final = "protected: "
 OVERLAY: Final = "--overlay"
+HELD_BACK: Final = "a secret that is put into requests"
 GATEWAY: Final = "the proxy's authority"
 
 
@@ -43,6 +44,7 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
     ]
     hidden += [] if wish.overlay is None else [(layers(wish.overlay), "none", PROTECTED + OVERLAY)]
     seen = [(path, "read", PROTECTED + GATEWAY) for path in wish.readable]
+    seen += [(path, "none", PROTECTED + HELD_BACK) for path in secret_files(profile)]
     return Policy(
         (*written, *hidden, *seen),
         network=network_of(profile, strict=wish.strict_network),
@@ -54,6 +56,12 @@ def policy_of(profile: "EffectiveProfile", wish: "Wish") -> Policy:
         overlay=wish.overlay,
         gateway=wish.gateway if takes_gateway(profile) else (),
     )
+
+
+def secret_files(profile: "EffectiveProfile") -> list[str]:
+    """Files with secrets that are put into requests: no command needs to see them."""
+    rules = profile.network.requests
+    return [one.file for rule in rules for one in rule.inject if one.file is not None]
 
 
 def takes_gateway(profile: "EffectiveProfile") -> bool:

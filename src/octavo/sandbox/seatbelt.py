@@ -16,7 +16,7 @@ from octavo.protocol.permissions import RuleRef
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.denial import Denial, Operation
 from octavo.sandbox.plan_macos import SeatbeltPlan, plan_macos
-from octavo.sandbox.request import GATEWAY, network_of
+from octavo.sandbox.request import GATEWAY, HELD_BACK, network_of, secret_files
 
 if TYPE_CHECKING:
     from octavo.policy.profile import EffectiveProfile
@@ -37,7 +37,11 @@ def plan_for(profile: "EffectiveProfile", wish: "Wish", *, tag: str = "") -> Sea
             "overlays are Linux's; macOS has none", hint="work without --overlay"
         )
     return plan_macos(
-        (*rule_tuples(profile), *((path, "read", GATEWAY) for path in wish.readable)),
+        (
+            *rule_tuples(profile),
+            *((path, "read", GATEWAY) for path in wish.readable),
+            *((path, "none", HELD_BACK) for path in secret_files(profile)),
+        ),
         deny_globs=glob_tuples(profile),
         network="proxy" if wish.proxy_port else network_of(profile, strict=wish.strict_network),
         ports=(wish.proxy_port,) if wish.proxy_port else (),

@@ -304,7 +304,7 @@ class Platform:
         judge = new_judge(profile, policy.gateway) if policy.notify else None
         child = await self._warm.start(spec, policy, judge=judge, limits=limits)
         if judge is not None and policy.gateway and child.plan.rung == "bubblewrap":
-            judge.waited = frozenset({port_of(policy.gateway[0])})
+            judge.waited = frozenset({place_of(policy.gateway[0])})
         weaker = tuple(f"this machine cannot hold: {what}" for what in child.plan.weaker)
         return Confined(
             child,
@@ -319,9 +319,10 @@ class Platform:
         self._warm.close()
 
 
-def port_of(way: str) -> int:
+def place_of(way: str) -> tuple[str, int]:
     """Of "tcp ADDRESS PORT"."""
-    return int(way.rpartition(" ")[2])
+    _, address, port = way.split()
+    return address, int(port)
 
 
 NAME_SERVICE_CACHES: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
@@ -330,7 +331,7 @@ NAME_SERVICE_CACHES: Final = ("/run/nscd/socket", "/var/run/nscd/socket")
 def new_judge(profile: "EffectiveProfile", ways: tuple[str, ...] = ()) -> Judge:
     """A judge for one command of this user on this host. `ways`: where a proxy waits."""
     cache = any(os.path.exists(path) for path in NAME_SERVICE_CACHES)
-    waited = frozenset(port_of(way) for way in ways) if ways else None
+    waited = frozenset(place_of(way) for way in ways) if ways else None
     return Judge(profile, uid=os.getuid(), name_service_cache=cache, waited=waited)
 
 

@@ -15,7 +15,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     """A proxy serves what the profile's rules per host allow, where it waits at these places: the
     command's only ways out. See `gate.Offer`. Linux."""
     proxy_port: int = 0
-    """The port of this machine that is the command's only way out. macOS."""
+    """The port of this machine that is the command's only way out. macOS, Windows."""
     readable: tuple[str, ...] = ()
     """Files that can be read whatever the profile says."""
     overlay: tuple[str, str, str] | None = None

@@ -5,7 +5,6 @@ long: then it is interrupted, and ended when that does not help. The model is to
 """
 
 import asyncio
-import os
 import signal
 import sys
 from importlib import resources
@@ -27,6 +26,11 @@ from octavo.tools.arguments import parsed, schema, whole
 from octavo.tools.base import ToolCall, ToolContext, ToolOutput
 from octavo.tools.environment import command_environment
 from octavo.tools.truncate import shorten_text
+
+if sys.platform == "win32":
+    from octavo.process.watching_windows import Reader, Writer
+else:
+    from octavo.process.watching import Reader, Writer
 
 TIMEOUT_MS: Final = 30_000
 LONGEST_MS: Final = 600_000
@@ -78,6 +82,10 @@ class Interpreter:
     def __init__(self, confined: Confined) -> None:
         self.confined = confined
         self._child = confined.child
+        into, out = self._child.stdin_fd, self._child.stdout_fd
+        assert into is not None
+        assert out is not None
+        self._input, self._output = Writer(into), Reader(out)
         self._received = bytearray()
         self._told = 0
 
@@ -115,47 +123,24 @@ class Interpreter:
         try:
             await end(self._child, grace_s=0)
         finally:
+            self._input.close()
+            self._output.close()
             self._child.close()
 
     async def _write(self, data: bytes) -> None:
-        fd = self._child.stdin_fd
-        assert fd is not None
-        left = memoryview(data)
-        while left:
-            try:
-                left = left[os.write(fd, left) :]
-            except BlockingIOError:
-                await ready(fd, writing=True)
-            except OSError as error:
-                raise EndedError(LOST) from error
+        try:
+            await self._input.write(data)
+        except OSError as error:
+            raise EndedError(LOST) from error
 
     async def _read(self) -> None:
-        fd = self._child.stdout_fd
-        assert fd is not None
         try:
-            data = os.read(fd, CHUNK)
-        except BlockingIOError:
-            await ready(fd, writing=False)
-            return
+            data = await self._output.read(CHUNK)
         except OSError:
             data = b""
         if not data or len(self._received) > MOST_LINE:
             raise EndedError(LOST)
         self._received += data
-
-
-async def ready(fd: int, *, writing: bool) -> None:
-    """Until something can be read or written."""
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    add, remove = (
-        (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    )
-    add(fd, event.set)
-    try:
-        await event.wait()
-    finally:
-        remove(fd)
 
 
 class PythonRepl:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from octavo.process import argv_windows as argv
 from octavo.protocol.errors import UsageError
-from octavo.sandbox.windows import argv
 
 
 def split(line):

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octavo.process import argv_windows as argv
 from octavo.protocol.errors import UsageError
 from octavo.sandbox.windows import environment as env
 
@@ -92,16 +93,16 @@ def test_only_absolute_temporary_folders_count():
 
 
 def test_the_block_is_sorted_and_closed():
-    assert env.block({"b": "1", "A": "2", "=C:": "x"}).decode("utf-16-le") == (
+    assert argv.block({"b": "1", "A": "2", "=C:": "x"}).decode("utf-16-le") == (
         "=C:=x\0A=2\0b=1\0\0"
     )
-    assert env.block({}) == bytes(4)
+    assert argv.block({}) == bytes(4)
 
 
 @pytest.mark.parametrize("bad", [{"": "x"}, {"a=b": "x"}, {"a": "\0"}, {"a\0": "x"}])
 def test_what_no_block_can_hold_is_refused(bad):
     with pytest.raises(UsageError):
-        env.block(bad)
+        argv.block(bad)
 
 
 @given(st.dictionaries(st.sampled_from(["PATH", "Path", "X", "TEMP"]), st.text(max_size=5)))

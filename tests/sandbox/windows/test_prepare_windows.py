@@ -1,5 +1,7 @@
 """From rules to a disk on which they hold."""
 
+from dataclasses import replace
+
 import pytest
 
 from octavo.protocol.errors import ConfigError, SandboxUnavailable
@@ -235,3 +237,11 @@ def test_a_damaged_file_about_the_last_plan_means_looking_at_everything(machine)
     machine.prepare(now_ms=NOW + 1)
     assert machine.disk.walks == [(TOP, 0)]
     assert machine.home.last() is not None
+
+
+def test_folders_to_read_that_come_and_go_are_no_reason_to_look_at_everything_again(machine):
+    machine.prepare()
+    before = machine.home.last()
+    machine.prepare(replace(WISH, read_roots=(TOP,)), now_ms=NOW + 1)
+    assert machine.home.last().wish == before.wish
+    assert machine.audits == 1

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavo.protocol.errors import ConfigError, UsageError
+from octavo.protocol.errors import ConfigError, SandboxUnavailable, UsageError
 from octavo.sandbox.windows import setup
 from octavo.sandbox.windows.setup import Account, Marker, Payload, SetupError, State, UsersFile
 
@@ -245,3 +245,42 @@ def test_an_error_of_set_up_keeps_its_plain_message():
         "the log: no",
         "sandbox set-up: the log: no (helper_log_failed)",
     )
+
+
+# Ports of proxies --------------------------------------------------------------------------------
+
+
+def test_the_ports_of_the_marker_are_those_a_proxy_may_wait_at():
+    assert setup.check_ports(MARKER, "a rule") == (8080,)
+    assert setup.check_ports(MARKER, "a rule", 8080) == (8080,)
+
+
+@pytest.mark.parametrize(("marker", "port", "reason"), [
+    (None, None, "it is not set up"),
+    (Marker(created_at="x"), None, "opened no port"),
+    (MARKER, 8081, "port 8081 is not open in the firewall; open are 8080"),
+])  # fmt: skip
+def test_without_an_open_port_rule_reason_and_remedy_are_named(marker, port, reason):
+    with pytest.raises(SandboxUnavailable, match=reason) as caught:
+        setup.check_ports(marker, "rules per host (a rule)", port)
+    assert "cannot hold rules per host (a rule)" in str(caught.value)
+    assert "did not run" in str(caught.value)
+    assert "octavo sandbox setup" in caught.value.hint
+
+
+def test_the_ports_set_up_opens_are_one_range_of_the_firewall():
+    assert len(set(setup.PROXY_PORTS)) == len(setup.PROXY_PORTS) == 10
+    assert setup.PROXY_PORTS[-1] - setup.PROXY_PORTS[0] == 9
+
+
+@pytest.mark.parametrize(("marker", "identity", "keep", "ports"), [
+    (MARKER, "offline", True, (8080,)),
+    (MARKER, "online", False, (8080,)),
+    (MARKER, "offline", False, (1, 2)),
+    (None, "offline", True, (1, 2)),
+])  # fmt: skip
+def test_new_credentials_leave_the_ports_as_they_were(marker, identity, keep, ports):
+    found = setup.network_after(
+        marker, identity, proxy_ports=(1, 2), allow_local_binding=False, keep_network=keep
+    )
+    assert found == (ports, False)

@@ -138,3 +138,15 @@ def test_tidying_removes_only_what_built_in_rules_made_and_nobody_needs(machine)
     machine.apply(RULES)
     undo.undo(machine.disk, machine.home)
     assert snapshot(machine.disk.volume) == machine.clean
+
+
+def test_a_journal_does_not_grow_with_what_comes_and_goes(machine):
+    sizes = []
+    for _ in range(undo.SPENT):
+        machine.apply(RULES)
+        undo.tidy(machine.disk, machine.home, now_ms=9)
+        sizes.append(len(machine.home.journal().records))
+    assert max(sizes) < sizes[0] + undo.SPENT
+    assert sizes[-1] < max(sizes)
+    undo.undo(machine.disk, machine.home)
+    assert snapshot(machine.disk.volume) == machine.clean

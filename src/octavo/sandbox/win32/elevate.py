@@ -20,12 +20,12 @@ import pywintypes
 import win32api
 import win32security
 
+from octavo.process.argv_windows import command_line
 from octavo.protocol.errors import OctavoError
 from octavo.sandbox.win32 import credentials
 from octavo.sandbox.win32.grants import MODULE
 from octavo.sandbox.win32.winapi import CallError, Handle, kernel32
 from octavo.sandbox.windows import setup
-from octavo.sandbox.windows.argv import command_line
 from octavo.sandbox.windows.plan import Identity
 from octavo.sandbox.windows.setup import Payload, SetupError
 from octavo.sandbox.windows.setup_run import Places
@@ -105,7 +105,7 @@ def ensure(
     identity: Identity,
     environ: Mapping[str, str],
     *,
-    proxy_ports: tuple[int, ...] = (),
+    proxy_ports: tuple[int, ...] = setup.PROXY_PORTS,
     allow_local_binding: bool = False,
     keep_network: bool = False,
     prompt: bool = True,
@@ -124,40 +124,29 @@ def ensure(
     )
     if why is None:
         return False
-    if (keep_network or identity == "online") and found.marker is not None:
-        # nobody asks for another network: it stays as it was set up
-        proxy_ports = found.marker.proxy_ports
-        allow_local_binding = found.marker.allow_local_binding
-    set_up(
-        provision(home, proxy_ports=proxy_ports, allow_local_binding=allow_local_binding),
-        environ,
-        prompt=prompt,
+    ports, binding = setup.network_after(
+        found.marker,
+        identity,
+        proxy_ports=proxy_ports,
+        allow_local_binding=allow_local_binding,
+        keep_network=keep_network,
     )
+    set_up(provision(home, proxy_ports=ports, allow_local_binding=binding), environ, prompt=prompt)
     return True
 
 
-def refresh(
-    home: str,
-    identity: Identity,
-    environ: Mapping[str, str],
-    *,
-    proxy_ports: tuple[int, ...] = (),
-    allow_local_binding: bool = False,
-) -> credentials.Credentials:
-    """New credentials in place of stale ones, with the same network. Raises SetupError."""
+def refresh(home: str, identity: Identity, environ: Mapping[str, str]) -> credentials.Credentials:
+    """New credentials in place of stale ones, with the network as it was set up. Raises SetupError."""
     credentials.discard(home)
-    ensure(
-        home,
-        identity,
-        environ,
-        proxy_ports=proxy_ports,
-        allow_local_binding=allow_local_binding,
-    )
+    ensure(home, identity, environ, keep_network=True)
     return credentials.load(home, identity)
 
 
 def provision(
-    home: str, *, proxy_ports: tuple[int, ...] = (), allow_local_binding: bool = False
+    home: str,
+    *,
+    proxy_ports: tuple[int, ...] = setup.PROXY_PORTS,
+    allow_local_binding: bool = False,
 ) -> Payload:
     """The payload of a first elevated run: accounts and walls, for who is signed in."""
     return Payload(

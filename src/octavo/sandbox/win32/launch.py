@@ -12,19 +12,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import win32api
-
+from octavo.policy.paths import outward
 from octavo.policy.profile import glob_tuples, stand_ins
 from octavo.process.spec import Pipes, ProcessSpec, Terminal
 from octavo.protocol.errors import SandboxUnavailable
+from octavo.protocol.permissions import Access, FileRule
 from octavo.sandbox.confined import Confined
 from octavo.sandbox.plan_windows import PROTECTED, Rule, choose
 from octavo.sandbox.prepare_windows import Accounts
 from octavo.sandbox.request import network_of
 from octavo.sandbox.session import Session, WindowsChoice
-from octavo.sandbox.windows import argv, desktops, environment, paths, setup
+from octavo.sandbox.windows import desktops, environment, paths, setup
 from octavo.sandbox.windows.frames import SpawnRequest
-from octavo.sandbox.windows.plan import Level, WindowsPlan
+from octavo.sandbox.windows.plan import Level, Network, WindowsPlan
 from octavo.sandbox.windows.retry import AttemptError, Launch
 
 assert sys.platform == "win32"
@@ -32,13 +32,25 @@ assert sys.platform == "win32"
 from octavo.process import pipes_windows
 from octavo.process.handles_windows import Stopped
 from octavo.process.pipes_windows import WindowsChild, WindowsStartError
+from octavo.process.plain_windows import command_of
 from octavo.process.spawn_windows import BAD_FOLDER, FILE_NOT_FOUND, Command
-from octavo.sandbox.win32 import client, credentials, desktop, disk, elevate, own, programs, token
+from octavo.sandbox.win32 import (
+    client,
+    credentials,
+    desktop,
+    disk,
+    elevate,
+    grants,
+    own,
+    programs,
+    token,
+)
 from octavo.sandbox.win32.logon import Account, Logon, OtherAccount
 from octavo.sandbox.win32.prepare import prepare
 from octavo.sandbox.win32.runner_child import RunnerChild
 from octavo.sandbox.win32.state import Hold
 from octavo.sandbox.win32.stubs import write_stubs
+from octavo.sandbox.win32.tidying import Tidier
 from octavo.sandbox.win32.winapi import CallError, Handle
 
 if TYPE_CHECKING:
@@ -56,6 +68,7 @@ class Platform:
         """`elevated`: how the other account is reached, where it is not the usual way."""
         self._choice = session.windows
         self._elevated = elevated or Elevated()
+        self._tidier = None if self._choice is None else Tidier(self._choice.home)
 
     async def start(
         self,
@@ -87,10 +100,20 @@ class Platform:
             ready.undo.close()
             raise
         plan = ready.plan
-        return Confined(child, rung=plan.backend, notes=(*plan.notes, *plan.weaker))
+        return Confined(child, rung=plan.backend, notes=(*plan.notes, *ready.notes, *plan.weaker))
+
+    async def ports(self, profile: "EffectiveProfile") -> tuple[int, ...]:
+        """Where a proxy may wait for a command with rules per host. Raises SandboxUnavailable."""
+        choice = self._choice
+        if choice is None:
+            choose("disabled", "off")  # says so
+        assert choice is not None
+        return await asyncio.to_thread(self._elevated.check_ports, choice.home, profile)
 
     def close(self) -> None:
-        """Commands belong to their callers; there are no helpers."""
+        """Commands belong to their callers; wait for what is left to do after the last of them."""
+        if self._tidier is not None:
+            self._tidier.close()
 
     def _ready(
         self,
@@ -101,37 +124,64 @@ class Platform:
         stop: client.Stop,
     ) -> "Ready":
         """In a thread: everything up to the start itself."""
-        network = network_of(profile, strict=wish.strict_network)
+        network: Network = network_of(profile, strict=wish.strict_network)
+        if wish.proxy_port:
+            network = "proxy"
+            self._elevated.check_ports(choice.home, profile, wish.proxy_port)
         level = level_of(choice)
         backend, _ = choose(level, network)
         accounts = self._elevated.accounts() if backend == "elevated" else None
         cwd = spec.cwd or os.getcwd()
+        trusted = tuple(wish.readable)
+        rules = rules_of(profile)
+        rules += [(path, "read", PROTECTED + "the proxy's authority") for path in trusted]
+        reading: tuple[str, ...] = ()
+        if accounts is not None and not choice.manual:
+            reading = grants.reading_roots(
+                rules, home=choice.home, cwd=cwd, env=spec.env, accounts=accounts
+            )
+            reading += trusted
         with ExitStack() as undo:
+            if self._tidier is not None and not choice.manual:
+                self._tidier.begin()
+                undo.callback(self._tidier.end)
             hold = Hold(choice.home)
             undo.callback(hold.close)
             plan = prepare(
-                rules_of(profile),
+                rules,
                 home=choice.home,
                 cwd=cwd,
                 env=spec.env,
                 level=level,
                 network=network,
+                proxy_enforced=network == "proxy",
                 acl_mode="manual" if choice.manual else "write",
                 accounts=accounts,
-                patterns=[path for path, _ in glob_tuples(profile)],
+                patterns=[outward(path) for path, _ in glob_tuples(profile)],
                 glob_scan_max_depth=profile.glob_scan_max_depth,
-                stand_ins=stand_ins(profile),
+                stand_ins={outward(path): text for path, text in stand_ins(profile).items()},
+                read_roots=reading,
                 hold=hold,
             )
+            notes = self._elevated.let_read(choice, plan, (cwd, *trusted))
             variables = variables_of(choice, spec, plan, cwd)
             if plan.identity is None:
                 start = _unelevated(choice, spec, plan, variables, cwd, undo)
             else:
                 assert accounts is not None
                 start = self._elevated.begin(
-                    choice, spec, profile, plan, variables, cwd, accounts, stop, undo
+                    choice,
+                    spec,
+                    profile,
+                    plan,
+                    variables,
+                    cwd,
+                    accounts,
+                    stop,
+                    undo,
+                    ports=(wish.proxy_port,) if wish.proxy_port else (),
                 )
-            return Ready(plan, start, undo.pop_all())
+            return Ready(plan, start, undo.pop_all(), notes)
 
 
 Start = Callable[[Callable[[], None]], "WindowsChild | RunnerChild"]
@@ -145,6 +195,7 @@ class Ready:
     plan: WindowsPlan
     start: Start
     undo: ExitStack
+    notes: tuple[str, ...] = ()
 
 
 def _drop(work: "asyncio.Future[Ready]") -> None:
@@ -173,12 +224,22 @@ def rules_of(profile: "EffectiveProfile") -> list[Rule]:
     """The rules as the planner takes them."""
     return [
         (
-            rule.path,
+            outward(rule.path),
             rule.access.value,
             PROTECTED + str(rule.ref) if rule.protected else str(rule.ref),
         )
         for rule in (*profile.rules, *profile.aliases)
+        if not unneeded(rule)
     ]
+
+
+def unneeded(rule: FileRule) -> bool:
+    """Is it one of those that hide credentials in the home folder unasked?
+
+    With an account of its own a command cannot read there anyway, and entries on such folders make
+    ssh refuse its own keys. Without one nothing can be hidden, which the plan says.
+    """
+    return rule.protected and rule.access is Access.NONE
 
 
 def level_of(choice: WindowsChoice) -> Level:
@@ -208,30 +269,6 @@ def variables_of(
         stubs=stubs,
         repository=repository,
     )
-
-
-def command_of(spec: ProcessSpec, variables: dict[str, str], cwd: str) -> Command:
-    """The command as Windows takes it. Raises StartError for a missing program, UsageError."""
-    comspec = os.path.join(win32api.GetSystemDirectory(), "cmd.exe")
-    try:
-        application, line = argv.resolved(
-            spec.argv, cwd, variables, is_file=os.path.isfile, comspec=comspec
-        )
-    except argv.NotFoundError as error:
-        raise WindowsStartError(spec.argv[0], FILE_NOT_FOUND, str(error)) from error
-    return Command(
-        application=application,
-        line=line,
-        block=environment.block(variables),
-        cwd=cwd,
-        name=spec.argv[0],
-    )
-
-
-async def plain(spec: ProcessSpec) -> WindowsChild:
-    """Start a command without any sandbox. Raises StartError."""
-    cwd = spec.cwd or os.getcwd()
-    return await pipes_windows.start(command_of(spec, dict(spec.env), cwd), spec.stdio)
 
 
 # Unelevated --------------------------------------------------------------------------------------
@@ -292,13 +329,28 @@ class Elevated:
         return credentials.load(home, launch.identity)
 
     def refresh(self, home: str, environ: dict[str, str], launch: Launch) -> Account:
-        """New ones in place of stale ones, with the network of this very launch."""
-        return elevate.refresh(
-            home,
-            launch.identity,
-            environ,
-            proxy_ports=launch.proxy_ports,
-            allow_local_binding=launch.allow_local_binding,
+        """New ones in place of stale ones; the network stays as it was set up, with the port of
+        this launch among its ports."""
+        return elevate.refresh(home, launch.identity, environ)
+
+    def marker(self, home: str) -> setup.Marker | None:
+        """What was set up; None where that never finished."""
+        return credentials.state(home).marker
+
+    def check_ports(
+        self, home: str, profile: "EffectiveProfile", port: int | None = None
+    ) -> tuple[int, ...]:
+        """The ports a proxy may wait at, `port` among them. Raises SandboxUnavailable."""
+        rule = f"rules per host ({profile.network.ref})"
+        return setup.check_ports(self.marker(home), rule, port)
+
+    def let_read(
+        self, choice: WindowsChoice, plan: WindowsPlan, first: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Let the accounts read what the plan says, `first` before the command; what failed, in
+        words."""
+        return grants.READERS.let_read(
+            plan.read_grants, home=choice.home, first=first, real_user=elevate.user_name
         )
 
     def runner(self, home: str, accounts: Accounts) -> programs.Runner:
@@ -316,6 +368,8 @@ class Elevated:
         accounts: Accounts,
         stop: client.Stop,
         undo: ExitStack,
+        *,
+        ports: tuple[int, ...] = (),
     ) -> Start:
         """Start it in the account; what is left for the loop is to talk to it."""
         assert plan.identity is not None
@@ -331,6 +385,7 @@ class Elevated:
             request=request_of(choice, spec, profile, plan, variables, cwd, name),
             identity=plan.identity,
             proxy_enforced=plan.network == "proxy",
+            proxy_ports=ports,
             private_desktop=choice.private_desktop,
         )
         try:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import win32api
 
-from octavo.sandbox.windows.argv import command_line
+from octavo.process.argv_windows import command_line
 
 assert sys.platform == "win32"
 

@@ -15,8 +15,9 @@ import win32security
 from win32com.shell import shell
 
 import octavo
+from octavo.process import argv_windows as argv
 from octavo.protocol.errors import SandboxUnavailable
-from octavo.sandbox.windows import argv, paths, tokens
+from octavo.sandbox.windows import paths, tokens
 from octavo.sandbox.windows.plan import Facts
 
 assert sys.platform == "win32"

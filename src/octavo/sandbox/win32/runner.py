@@ -27,8 +27,9 @@ import win32api
 import win32con
 import win32event
 
+from octavo.process import argv_windows as argv
 from octavo.protocol.errors import OctavoError
-from octavo.sandbox.windows import argv, desktops, environment, frames, log, setup
+from octavo.sandbox.windows import desktops, frames, log, setup
 from octavo.sandbox.windows.frames import (
     CloseStdin,
     Exit,
@@ -51,7 +52,7 @@ from octavo.process.pty_windows import Typed
 from octavo.process.spawn_windows import Command, Job, Started
 from octavo.process.spec import Pipes, Terminal
 from octavo.process.stdio_windows import Ends, open_and_start
-from octavo.sandbox.win32 import desktop, ipc, token
+from octavo.sandbox.win32 import desktop, disk, ipc, own, token
 from octavo.sandbox.win32.winapi import CallError
 
 USAGE: Final = "usage: --pipe-in=NAME --pipe-out=NAME"
@@ -120,7 +121,7 @@ def serve(wire: ipc.Wire) -> int:
     diary.write("START")
     with ExitStack() as undo:
         try:
-            run = begin(request, wire, undo)
+            run = begin(request, wire, undo, diary)
         except (OctavoError, OSError, pywintypes.error) as error:
             diary.write("FAILURE", str(error))
             return refuse(wire, "spawn_child", told(error, request), code_of(error))
@@ -181,7 +182,7 @@ class Log:
 # Starting ----------------------------------------------------------------------------------------
 
 
-def begin(request: SpawnRequest, wire: ipc.Wire, undo: ExitStack) -> "Run":
+def begin(request: SpawnRequest, wire: ipc.Wire, undo: ExitStack, diary: Log) -> "Run":
     """Start the command; what has to live as long as it is closed by `undo`.
 
     Raises OctavoError or OSError: nothing runs then.
@@ -191,12 +192,13 @@ def begin(request: SpawnRequest, wire: ipc.Wire, undo: ExitStack) -> "Run":
         raise OctavoError(problem)
     restricted = token.for_runner(request.cap_sids, proxy=request.network_proxy_restricting_sid)
     undo.callback(restricted.close)
+    allow_nul(request, diary)
+    await_read_grants(request.cwd)
     place = desktops.SHARED
     if request.private_desktop_name != desktops.SHARED:
         private = desktop.open_named(request.private_desktop_name)
         undo.callback(private.close)
         place = private.full_name
-    await_read_grants(request.cwd)
     job = Job()
     undo.callback(job.close)
     stdio = (
@@ -219,10 +221,24 @@ def command_of(request: SpawnRequest) -> Command:
     return Command(
         application=application,
         line=line,
-        block=environment.block(request.env),
+        block=argv.block(request.env),
         cwd=request.cwd,
         name=request.command[0],
     )
+
+
+def allow_nul(request: SpawnRequest, diary: Log) -> None:
+    """Let the command's token use the NUL device: usually everybody may, and nothing is written.
+
+    A command that cannot use it says so itself; no rule depends on it.
+    """
+    try:
+        if disk.allow_nul((*request.cap_sids, own.logon_sid())):
+            return
+        problem = "only an administrator can open it"
+    except (OctavoError, OSError, pywintypes.error) as error:
+        problem = str(error)
+    diary.write("NOTE", f"the NUL device is not open to the command: {problem}")
 
 
 def await_read_grants(cwd: str) -> None:

@@ -9,7 +9,7 @@ from octavo.sandbox.windows.undo import Report, Status
 assert sys.platform == "win32"
 
 from octavo.sandbox.win32 import disk, own
-from octavo.sandbox.win32.state import Home
+from octavo.sandbox.win32.state import LOCK_S, Home
 
 
 def status(home: str) -> Status:
@@ -29,9 +29,12 @@ def undo(home: str) -> Report:
         return work.undo(disk, store, user=own.user_sid())
 
 
-def tidy(home: str) -> Report:
-    """Remove what was made for built-in rules alone and is empty, where no command needs it."""
-    store = Home(home)
+def tidy(home: str, *, lock_s: float = LOCK_S) -> Report:
+    """Remove what was made for built-in rules alone and is empty, where no command needs it.
+
+    Raises SandboxUnavailable when it is not our turn in time, ConfigError for a damaged journal.
+    """
+    store = Home(home, lock_s=lock_s)
     with store.lock():
         now_ms = time.time_ns() // 1_000_000
         return work.tidy(disk, store, now_ms=now_ms, user=own.user_sid())

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from octavo.process.argv_windows import get, is_absolute
 from octavo.protocol.errors import SandboxUnavailable
 from octavo.sandbox.windows.acl import EVERYONE, Present, open_to
-from octavo.sandbox.windows.argv import get, is_absolute
 from octavo.sandbox.windows.denyread import Listing
 from octavo.sandbox.windows.paths import fold, join
 

@@ -8,8 +8,7 @@ firewall.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from octavo.protocol.errors import UsageError
-from octavo.sandbox.windows.argv import DEFAULT_PATHEXT, get, is_absolute
+from octavo.process.argv_windows import DEFAULT_PATHEXT, get, is_absolute
 from octavo.sandbox.windows.paths import ancestors, join
 
 NO_NETWORK: Final = {
@@ -161,17 +160,3 @@ def _loopback_port(url: str) -> int:
         if port != place and port.isascii() and port.isdigit() and len(port) < 6:
             return int(port) if int(port) < 65536 else 0
     return 0
-
-
-def block(variables: Mapping[str, str]) -> bytes:
-    """The block CreateProcess takes: UTF-16, sorted, closed by an empty entry.
-
-    Raises UsageError for a name or value no block can hold.
-    """
-    for name, value in variables.items():
-        # names that begin with = hold the current folder of a drive
-        if not name or "=" in name[1:] or "\0" in name or "\0" in value:
-            raise UsageError(f"variable {name!r} cannot be passed on: no name, or = or NUL in it")
-    entries = sorted(variables.items(), key=lambda pair: (pair[0].upper(), pair[0]))
-    text = "".join(f"{name}={value}\0" for name, value in entries) + "\0"
-    return (text if entries else "\0\0").encode("utf-16-le", "surrogatepass")

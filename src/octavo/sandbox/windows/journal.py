@@ -226,6 +226,13 @@ def undo_plan(records: Iterable[Record]) -> UndoPlan:
     return UndoPlan(tuple(found), tuple(record.path for record in made), tuple(made))
 
 
+def still(records: Sequence[Record]) -> tuple[Record, ...]:
+    """Those of paths on which something of ours is left; all the others undo nothing."""
+    plan = undo_plan(records)
+    left = {fold(path) for path in (*(undo.path for undo in plan.entries), *plan.created)}
+    return tuple(record for record in records if fold(record.path) in left)
+
+
 def _move(ace: Ace, source: list[Ace], target: list[Ace]) -> None:
     """Once: whoever was killed between record and write comes back and records it again."""
     if ace in source:

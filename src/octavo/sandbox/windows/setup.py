@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, NoReturn
 
-from octavo.protocol.errors import ConfigError, OctavoError, UsageError
+from octavo.protocol.errors import ConfigError, OctavoError, SandboxUnavailable, UsageError
 from octavo.sandbox.windows import acl
 from octavo.sandbox.windows.acl import Ace, Present
 from octavo.sandbox.windows.plan import Identity
@@ -53,6 +53,10 @@ LAUNCH_PREFIX: Final = "OCTAVO_SANDBOX_LAUNCH_"
 CREATE_NO_WINDOW: Final = 0x08000000
 SHELL_MASK: Final = 0x40 | 0x100
 CANCELED: Final = 1223
+
+PROXY_PORTS: Final = tuple(range(41280, 41290))
+"""Ports of this machine that the offline account reaches: one for each command that runs at the same
+time and is held to a proxy. Opened once, by set-up; below those that Windows gives out by itself."""
 
 FOLDER: Final = ".sandbox"
 SECRETS: Final = ".sandbox-secrets"
@@ -432,6 +436,42 @@ def needed(
     if not allow_local_binding and marker.proxy_ports != tuple(sorted(set(proxy_ports))):
         return "other proxy ports are wanted"
     return None
+
+
+def network_after(
+    marker: Marker | None,
+    identity: Identity,
+    *,
+    proxy_ports: tuple[int, ...],
+    allow_local_binding: bool,
+    keep_network: bool,
+) -> tuple[tuple[int, ...], bool]:
+    """(ports, local binding) for a set-up that has to run: as they were, unless another network is
+    what is wanted."""
+    if marker is not None and (keep_network or identity == "online"):
+        return marker.proxy_ports, marker.allow_local_binding
+    return proxy_ports, allow_local_binding
+
+
+def check_ports(marker: Marker | None, rule: str, port: int | None = None) -> tuple[int, ...]:
+    """The ports that a command held to `rule` may be given, one of which `port` has to be.
+
+    Raises SandboxUnavailable naming rule, reason and remedy where set-up opened none, or not it.
+    """
+    reason = None
+    if marker is None:
+        reason = "only a firewall tells hosts apart here, and it is not set up"
+    elif not marker.proxy_ports:
+        reason = "set-up opened no port for a proxy in the firewall"
+    elif port is not None and port not in marker.proxy_ports:
+        found = ", ".join(map(str, marker.proxy_ports))
+        reason = f"port {port} is not open in the firewall; open are {found}"
+    if marker is None or reason is not None:
+        raise SandboxUnavailable(
+            f"the Windows sandbox cannot hold {rule}: {reason}; the command did not run",
+            hint="Run `octavo sandbox setup`, or drop the rules about hosts.",
+        )
+    return marker.proxy_ports
 
 
 # Reports -----------------------------------------------------------------------------------------

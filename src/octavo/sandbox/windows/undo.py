@@ -18,6 +18,8 @@ from octavo.sandbox.windows.repair import Problem, problem
 from octavo.sandbox.windows.world import ChangedMeanwhile, Disk, DiskError, Store
 
 TRIES: Final = 3
+SPENT: Final = 200
+"""Records of what is not there any more, before they are dropped: each command may add some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,10 @@ def tidy(disk: Disk, store: Store, *, now_ms: int, user: str = "") -> Report:
             continue
         if work.remove(record):
             store.append(journal.taken_back(record, at_ms=now_ms))
+    records = store.journal().records
+    left = journal.still(records)
+    if len(records) - len(left) >= SPENT:
+        store.replace_journal(left)
     return work.report()
 
 

@@ -1,15 +1,17 @@
-"""From arguments to the one command line Windows programs get, and from a name to a program.
+"""From arguments to the one command line Windows programs get, from a name to a program, and from
+variables to the block.
 
 Pure. The quoting is the one that the C runtime and CommandLineToArgvW undo; `cmd /c` has rules of
 its own. Nothing is guessed: what cannot arrive as it was written is refused.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from octavo.protocol.errors import UsageError
-from octavo.sandbox.windows.paths import DRIVE
 
+DRIVE: Final = re.compile(r"[A-Za-z]:")
 LONGEST: Final = 32_766
 """UTF-16 units CreateProcess takes, without the closing zero."""
 BATCH: Final = (".bat", ".cmd")
@@ -168,3 +170,17 @@ def resolved(
     if batch is not None:
         return comspec, batch
     return program, command_line((program, *argv[1:]))
+
+
+def block(variables: Mapping[str, str]) -> bytes:
+    """The block CreateProcess takes: UTF-16, sorted, closed by an empty entry.
+
+    Raises UsageError for a name or value no block can hold.
+    """
+    for name, value in variables.items():
+        # names that begin with = hold the current folder of a drive
+        if not name or "=" in name[1:] or "\0" in name or "\0" in value:
+            raise UsageError(f"variable {name!r} cannot be passed on: no name, or = or NUL in it")
+    entries = sorted(variables.items(), key=lambda pair: (pair[0].upper(), pair[0]))
+    text = "".join(f"{name}={value}\0" for name, value in entries) + "\0"
+    return (text if entries else "\0\0").encode("utf-16-le", "surrogatepass")
