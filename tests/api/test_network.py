@@ -16,6 +16,7 @@ if sys.platform != "linux":
 from octavo import Decision, PermissionProfile, Sandbox
 from octavo.api.commands import CommandRunner
 from octavo.api.engine import Engine
+from octavo.protocol.errors import UsageError
 from octavo.sandbox.launcher import HOSTS_NOTE
 from octavo.testing import ScriptedModel
 
@@ -81,6 +82,31 @@ async def test_an_allowed_host_is_reached(tmp_path):
         done = await run(fetch(port), profile(f"127.0.0.1:{port}"), tmp_path)
     assert (done.exit_code, done.output.text) == (0, "here\n")
     assert done.denials == ()
+
+
+@needs_curl
+async def test_hosts_can_be_named_with_the_command(tmp_path):
+    with server() as port:
+        plain = PermissionProfile.from_mapping({"filesystem": {":root": "read"}})
+        done = await run(fetch(port), plain, tmp_path, network=[f"127.0.0.1:{port}"])
+        off = await run(fetch(port), profile(f"127.0.0.1:{port}"), tmp_path, network=False)
+    assert done.output.text == "here\n"
+    assert off.exit_code != 0
+    assert "here" not in off.output.text
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "network"),
+    [
+        (Sandbox.danger_full_access(), ["a.example"]),
+        (Sandbox.danger_full_access(), False),
+        (Sandbox.read_only(network=True), ["a.example"]),
+        (Sandbox.read_only(), "a.example"),
+    ],
+)
+def test_hosts_that_cannot_be_meant_are_refused(sandbox, network):
+    with pytest.raises(UsageError):
+        sandbox.with_network(network)
 
 
 @needs_curl

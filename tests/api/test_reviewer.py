@@ -8,7 +8,7 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("no sandbox on Windows yet", allow_module_level=True)
 
-from octavo import Sandbox
+from octavo import PermissionProfile, Sandbox
 from octavo.api.engine import Engine
 from octavo.engine import guardian
 from octavo.protocol import events
@@ -179,3 +179,31 @@ async def test_a_denied_action_can_be_allowed_by_its_id_once(room):
     assert len(model.reviewed) == 2  # the one allowance was used up
     words = [m.text for m in model.worked[2].input if getattr(m, "role", "") == "developer"]
     assert any("review id r1" in text for text in words)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="rules per host: Linux")
+@pytest.mark.parametrize(("verdict", "seen"), [(ALLOW, "502"), (DENY, "403")])
+async def test_it_answers_for_a_host_that_is_not_listed(room, verdict, seen):
+    """An allowed name that does not exist is a 502 of the proxy: it was let through."""
+    code = (
+        "import urllib.error, urllib.request\n"
+        "try: urllib.request.urlopen('http://elsewhere.example/', timeout=20)\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "except OSError: print('no way out')\n"
+    )
+    (room / "work" / "ask.py").write_text(code)
+    call = Call(name="exec_command", arguments={"cmd": f"{sys.executable} ask.py", "login": False})
+    model = Two([Reply(steps=(call,)), say("done")], [say(verdict)])
+    profile = PermissionProfile.from_mapping(
+        {"filesystem": {":root": "read"},
+         "network": {"allow": ["listed.example"], "on_denial": "continue"}}
+    )  # fmt: skip
+    overrides = ('approvals_reviewer="auto_review"', 'approval_policy="on-request"')
+    async with Engine.open(model=model, home=room / "home", overrides=overrides) as engine:
+        thread = await engine.start_thread(cwd=room / "work", sandbox=Sandbox.from_profile(profile))
+        await thread.run("fetch it")
+    (output,) = model.worked[-1].tool_outputs
+    if "no way out" in output:
+        pytest.skip("commands get no network of their own here (no user namespaces)")
+    assert seen in output
+    assert "http://elsewhere.example:80" in repr(model.reviewed[0])

@@ -152,6 +152,7 @@ class CommandRunner:
         merge_stderr: bool = True,
         limits: Limits | None = None,
         watch_denials: bool = True,
+        network: bool | Sequence[str] | None = None,
         on_output: Callable[[str, bytes], None] | None = None,
         control: Control | None = None,
         terminal: Terminal | None = None,
@@ -160,7 +161,8 @@ class CommandRunner:
 
         `sandbox` defaults to read-only. `timeout` is in seconds; a command that exceeds it is
         ended and the result says `limit="wall"`. `env` replaces the environment. `control` types
-        into it, resizes and ends it while it runs; `terminal` gives it one of this size.
+        into it, resizes and ends it while it runs; `terminal` gives it one of this size. `network`
+        is what `Sandbox.with_network` takes.
 
         Raises SandboxUnavailable when this machine cannot confine as asked (nothing ran),
         PolicyError for a policy that contradicts itself, StartError when there is no such program.
@@ -170,6 +172,8 @@ class CommandRunner:
         limits = limits or Limits()
         folder = real_folder(cwd)
         chosen = sandbox or Sandbox.read_only()
+        if network is not None:
+            chosen = chosen.with_network(network)
         caps = OutputCaps(limit_bytes=limits.output_bytes)
         typed = input is not None or (control is not None and control.stdin)
         spec = ProcessSpec(
@@ -207,6 +211,7 @@ def run_command(
     merge_stderr: bool = True,
     limits: Limits | None = None,
     watch_denials: bool = True,
+    network: bool | Sequence[str] | None = None,
 ) -> CompletedCommand:
     """Run one sandboxed command and wait for it; see `CommandRunner.run` for the arguments.
 
@@ -226,6 +231,7 @@ def run_command(
                 merge_stderr=merge_stderr,
                 limits=limits,
                 watch_denials=watch_denials,
+                network=network,
             )
 
     return in_own_loop(once)
@@ -242,6 +248,7 @@ async def run_command_async(
     merge_stderr: bool = True,
     limits: Limits | None = None,
     watch_denials: bool = True,
+    network: bool | Sequence[str] | None = None,
 ) -> CompletedCommand:
     """`run_command` for asynchronous programs. Cancelling it ends the command."""
     async with CommandRunner() as runner:
@@ -255,6 +262,7 @@ async def run_command_async(
             merge_stderr=merge_stderr,
             limits=limits,
             watch_denials=watch_denials,
+            network=network,
         )
 
 

@@ -11,7 +11,8 @@ from octavo.config.home import find_home, places_for
 from octavo.config.look import DiskLook
 from octavo.policy.paths import inward
 from octavo.policy.profile import EffectiveProfile, Explanation, effective, from_mapping, preset
-from octavo.protocol.permissions import Access, PermissionRules
+from octavo.protocol.errors import UsageError
+from octavo.protocol.permissions import Access, NetworkRules, PermissionRules, RuleRef
 from octavo.sandbox.wish import Wish
 
 PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
@@ -121,6 +122,30 @@ class Sandbox:
             strict_network=strict_network,
         )
         return cls(profile, wish=wish)
+
+    def with_network(self, network: bool | Sequence[str]) -> "Sandbox":  # noqa: FBT001 - a value
+        """The same with the network on, off, or reaching these hosts besides those of the profile:
+        `HOST`, `HOST:PORT`, `*.HOST` and the other patterns of a profile.
+
+        Raises UsageError where every host is reached already, or there is no sandbox to hold it.
+        """
+        rules = self.profile.rules
+        ref = RuleRef(text="network=", source="program")
+        if rules.unrestricted:
+            if network is True:
+                return self
+            raise UsageError("network: danger-full-access has no sandbox to hold it")
+        if isinstance(network, bool):
+            found = NetworkRules(enabled=network, ref=ref)
+        elif isinstance(network, str):
+            raise UsageError("network is a list of hosts", hint='network=["example.org:443"]')
+        elif rules.network.enabled and not rules.network.by_host:
+            raise UsageError("network: the sandbox lets every host be reached already")
+        else:
+            allow = (*rules.network.allow, *network)
+            found = replace(rules.network, enabled=bool(allow), allow=allow, ref=ref)
+        profile = PermissionProfile(replace(rules, network=found), cwd=self.profile._cwd)
+        return Sandbox(profile, wish=self.wish)
 
 
 def settle(
