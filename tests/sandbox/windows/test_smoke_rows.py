@@ -21,9 +21,9 @@ def test_a_row_can_fail(row):
         assert name in NAMES
 
 
-def test_the_references_table_is_there_but_for_what_is_said_to_be_missing():
+def test_the_references_table_is_there():
     numbers = {row.number for row in ROWS}
-    assert {str(at) for at in range(1, 42)} - numbers == {"22", "23"}
+    assert {str(at) for at in range(1, 42)} <= numbers
 
 
 def test_the_holes_that_were_closed_are_tried():
