@@ -18,7 +18,32 @@ for late in ("octavo.store.checkpoints", "octavo.store.audit", "octavo.store.aud
 
 # machines differ and are shared; how long one example takes says nothing about the code
 settings.register_profile("octavo", deadline=None)
-settings.load_profile("octavo")
+settings.register_profile("octavo-fast", deadline=None, max_examples=10)
+FAST = bool(os.environ.get("OCTAVO_FAST_TESTS"))
+settings.load_profile("octavo-fast" if FAST else "octavo")
+
+SLOW = (
+    "api", "appserver", "cli", "doors", "escapes", "exec", "mcp", "mcpserver", "sdk", "stories",
+    "testing", "sandbox/linux", "sandbox/test_secrets.py", "sandbox/test_denials_real.py",
+    "config/test_edit.py", "store/test_undo.py", "store/test_thread.py",
+)  # fmt: skip
+"""Whole programs, sandboxes and published clients: minutes together, so `./check` leaves them out."""
+ROOT = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """With OCTAVO_FAST_TESTS, which `./check` sets, slow places are not even looked into."""
+    slow = any(collection_path == ROOT / name for name in (*SLOW, "windows"))
+    return True if FAST and slow else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What lies in one of the places of `SLOW` is slow."""
+    places = tuple(ROOT / name for name in SLOW)
+    for item in items:
+        if any(place in (item.path, *item.path.parents) for place in places):
+            item.add_marker(pytest.mark.slow)
+
 
 PROGRAM = Path(sys.executable).with_name("octavo")
 DEADLINE_S = 60
