@@ -139,6 +139,20 @@ class Place:
             pytest.skip("commands get no network of their own here (no user namespaces)")
         return done
 
+    async def refuses(self, line, port, *allow):
+        """The same program at another host, an address and a second port: each refused and told.
+
+        `line` makes the command from a host and its port, `port` is what the program uses unasked.
+        """
+        ways = (("other.test", port), ("192.0.2.1", port), ("ok.test", self.second))
+        for host, at in ways:
+            done = await self.run(line(f"{host}:{at}"), *allow)
+            assert done.exit_code != 0, done.output.text
+            found = {one.subject: one for one in done.denials if one.operation == "connect"}
+            assert f"{host}:{at}" in found, (found, done.output.text)
+            assert found[f"{host}:{at}"].grant == f"--allow {host}:{at}"
+            assert str(found[f"{host}:{at}"].rule)
+
 
 @pytest.fixture
 async def place(tmp_path):
@@ -229,9 +243,7 @@ async def test_git_over_tls(place, settings):
     url = f"https://ok.test:{place.secure}/repo.git"
     done = await place.run(f"{git} clone -q {url} here && git -C here log --format=%s")
     assert done.output.text.strip() == "first", done.output.text
-    refused = await place.run(f"{git} clone -q https://other.test/repo.git there")
-    assert refused.exit_code != 0
-    assert "other.test:443" in {one.subject for one in refused.denials}
+    await place.refuses(lambda at: f"{git} clone -q https://{at}/repo.git there", 443)
 
 
 CONFIG = """HostKey {folder}/host
@@ -284,9 +296,7 @@ async def test_git_over_ssh(place):
             f"{clone}ok.test:{port}{bare} here && git -C here log --format=%s", f"ok.test:{port}"
         )
         assert done.output.text.strip().endswith("first"), done.output.text
-        refused = await place.run(f"{clone}other.test{bare} there", f"ok.test:{port}")
-    assert refused.exit_code != 0
-    assert "other.test:22" in {one.subject for one in refused.denials}
+        await place.refuses(lambda at: f"{clone}{at}{bare} there", 22, f"ok.test:{port}")
 
 
 @pytest.mark.slow
@@ -303,9 +313,37 @@ async def test_uv(place, settings):
         f"{line} http://ok.test:{place.port}/simple --target got tiny-thing && ls got"
     )
     assert "tiny_thing-1.0" in done.output.text, done.output.text
-    refused = await place.run(f"{line} http://other.test/simple --target more tiny-thing")
-    assert refused.exit_code != 0
-    assert "other.test:80" in {one.subject for one in refused.denials}
+    await place.refuses(lambda at: f"{line} http://{at}/simple --target more tiny-thing", 80)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [True, False], ids=["with settings", "without settings"])
+async def test_pip(place, settings):
+    wheel(place.folder.parent / "site")
+    quiet = "PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS= PIP_EXTRA_INDEX_URL="
+    line = (
+        f"{'env ' if settings else NO_SETTINGS}{quiet} {sys.executable} -m pip download -q "
+        "--no-deps --retries 0 --no-cache-dir --disable-pip-version-check --timeout 10 "
+        "--trusted-host ok.test --trusted-host other.test --trusted-host 192.0.2.1 -i"
+    )
+    done = await place.run(f"{line} http://ok.test:{place.port}/simple tiny-thing && ls")
+    assert "tiny_thing-1.0" in done.output.text, done.output.text
+    await place.refuses(lambda at: f"{line} http://{at}/simple tiny-thing", 80)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [True, False], ids=["with settings", "without settings"])
+async def test_npm(place, settings):
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
+    (place.folder.parent / "site" / "tiny").write_text(
+        '{"name":"tiny","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":'
+        '{"name":"tiny","version":"1.0.0","dist":{"tarball":"http://x/"}}}}'
+    )
+    npm = f"{'env ' if settings else NO_SETTINGS}HOME=$PWD npm view --fetch-retries=0 --registry"
+    done = await place.run(f"{npm} http://ok.test:{place.port}/ tiny version")
+    assert done.output.text.strip().endswith("1.0.0"), done.output.text
+    await place.refuses(lambda at: f"{npm} http://{at}/ tiny version", 80)
 
 
 def wheel(folder):
